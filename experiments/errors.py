@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ensemble.errors import BundleError, CellError, EnsembleError, InputError, MemberError, did_you_mean, listed
+from ensemble.errors import BundleError, CellError, EnsembleError, InputError, MemberError, brief, did_you_mean, listed
 
 
 class ConfigError(InputError):
@@ -72,6 +72,7 @@ __all__ = [
     "StorageError",
     "StudyFailed",
     "StudyTaken",
+    "brief",
     "did_you_mean",
     "listed",
     "one_of",

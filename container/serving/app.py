@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -244,7 +244,7 @@ class Application:
 
     async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         started = time.perf_counter()
-        headers = dict(scope["headers"])
+        headers = _joined(scope["headers"])
         request_id = self._request_id(headers)
         entry: dict[str, Any] = {"request_id": request_id, "path": scope["path"]}
         more: list[tuple[bytes, bytes]] = []
@@ -369,7 +369,7 @@ class Application:
         self._count += 1
         limit = self._limits.body_bytes
         refusal = Refused(413, "too_large", f"the body is longer than {limit:,} bytes: send fewer rows at a time.")
-        declared = headers.get(b"content-length", b"0")
+        declared = headers.get(b"content-length", b"0").strip()
         if not declared.isdigit() or int(declared) > limit:
             raise refusal
         parts, size, seconds = [], 0, self._limits.seconds
@@ -419,6 +419,15 @@ class Application:
             "error": "internal",
             "message": "the model server failed; its log has the reason under this request_id.",
         }
+
+
+def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by name. Of several with one name, the values are one list, as HTTP has it, and equal ones one."""
+    found: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        known = found.get(name, value)
+        found[name] = value if known == value else known + b", " + value
+    return found
 
 
 def _facts(prediction: Any) -> dict[str, Any]:

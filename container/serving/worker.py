@@ -24,6 +24,9 @@ BACKLOG = 1024
 KILL_SECONDS, GRACE_SECONDS = 30, 27
 
 
+_TOO_LONG = f"the request line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes."
+
+
 class Connection(HttpToolsProtocol):
     """A client's connection. Input that is not HTTP, and headers without an end, are answered with 400.
 
@@ -36,6 +39,9 @@ class Connection(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _offered = False
     _ending = False
+    _in_head = False
+    _head = 0
+    _problem = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the timeout for the headers of a request."""
@@ -56,10 +62,10 @@ class Connection(HttpToolsProtocol):
         try:
             self._parse(data)
         except HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self.send_400_response(self._problem or "Invalid HTTP request received.")
             return
         if self._without_body > LONGEST_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"the request line and headers are longer than {LONGEST_HEAD_BYTES:,} bytes.")
+            self.send_400_response(_TOO_LONG)
             return
         idle = self.cycle is None or self.cycle.response_complete
         if (
@@ -87,9 +93,33 @@ class Connection(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+
+    def on_url(self, url: bytes) -> None:
+        """Pass on a part of the path."""
+        self._head += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Pass on a header. Fields behind a body in chunks are not headers: they could change what came before."""
+        if self._in_head:
+            self._head += len(name) + len(value) + len(b": \r\n")
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Stop the timeout, since a request begins."""
+        """Stop the timeout, since a request begins.
+
+        Raises:
+            ValueError: The headers are refused, which httptools makes an ``HttpParserError``.
+        """
+        self._in_head = False
         self._stop_waiting()
+        self._problem = self._wrong_headers()
+        if self._problem:
+            raise ValueError(self._problem)
         tunnel = self.parser.get_method() == b"CONNECT"
         self._offered = self.parser.should_upgrade() and not tunnel
         if not self._offered:
@@ -97,6 +127,18 @@ class Connection(HttpToolsProtocol):
         if tunnel:  # which the application refuses; what follows is not HTTP
             self._ending = True
             self.cycle.keep_alive = False
+
+    def _wrong_headers(self) -> str:
+        """Return what is wrong with the headers of a request, or an empty text."""
+        if self._head > LONGEST_HEAD_BYTES:
+            return _TOO_LONG
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        old = self.parser.get_http_version() == "1.0"  # which has no codings
+        if codings not in ([], [b"chunked"]) or (codings and old):  # another one would have to be undone
+            found = b", ".join(codings).decode("latin-1")
+            return f"Transfer-Encoding {found!r} is not supported: send chunked, or a Content-Length."
+        hosts = {value for name, value in self.headers if name == b"host"}
+        return "" if len(hosts) < 2 else "there are several Host headers."
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:

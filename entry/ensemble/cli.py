@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 # The bundle of the models that were scored, where that of the model folder is of models fitted on more rows.
 SCORED_FOLDER = "scored"
 # What ``metrics.json`` has of them.
-SERVED_INFO = ("final_rows", "rows_served", "served_from_folds")
+SERVED_INFO = ("final_rows", "rows_served", "rounds_served", "served_from_folds")
 METRICS_VERSION = 1
 # Folders of the user's own packages that are not beside the entry script.
 CODE_VARIABLE = "BYOE_CODE"
@@ -257,25 +257,27 @@ def _serve_further(
         document: What ``metrics.json`` has besides: which rows these are, and what it takes to save a bundle.
     """
     from ensemble.bundle import save_bundle
-    from ensemble.training import final_budget, fit_again, with_models
+    from ensemble.training import final_budget, fit_again, served_rounds, with_models
 
     table, _ = _cached_channel(places.train, places.roles, None)
     rows = _served_rows(table, places, document["final_rows"])
-    rows_hash = rows.content_hash()
+    rows_hash, rounds = rows.content_hash(), served_rounds(recipe, training, table, rows)
 
     def saved(ensemble: FittedEnsemble) -> dict[str, Any]:
         kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
+        grown = rounds | {name: number for name, number in training.rounds.items() if name in kept}
+        served = replace(training, ensemble=ensemble, rounds=grown)
         if places.model_dir is not None:
-            served = replace(training, ensemble=ensemble)
             save_bundle(places.model_dir, recipe, served, rows, rows_hash, places.code)
-        return {**document, "rows_served": rows.rows} | ({"served_from_folds": kept} if kept else {})
+        found = {"rows_served": rows.rows} | ({"rounds_served": grown} if grown else {})
+        return {**document, **found} | ({"served_from_folds": kept} if kept else {})
 
     budget = None
     if seconds is not None:
         budget = final_budget(recipe, training, table, rows, seconds)
         budget.saving = document["saving_seconds"]
         budget.keep = lambda models: _write_metrics(places, saved(with_models(training.ensemble, models)))
-    return saved(fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget))
+    return saved(fit_again(recipe, rows, training.ensemble, places.threads, rounds, budget))
 
 
 def _write_metrics(places: Places, document: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from ensemble.arguments import as_argument, quoted
 from ensemble.errors import CellError, InputError, did_you_mean, listed
 from ensemble.table import MISSING, Column, missing_texts
-from ensemble.written_numbers import DECIMAL_MARKS, written_number
+from ensemble.written_numbers import DECIMAL_MARKS, SHARES, written_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,14 @@ _NOTATIONS = {".": "number", ",": "decimal_comma"}
 _UTC = re.compile(r"Z|z|[+-]00(:?00)?")
 CODE = re.compile(r"\d+", re.ASCII)
 _PADDED = re.compile(r"0\d+", re.ASCII)
+# Dates that are not ISO dates, such as 31.12.2024, 12/31/24, 2024/12/31, 31-Dec-2024 and Dec 31, 2024.
+_OTHER_DATE = re.compile(
+    r"(?:\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2(?:\d{2}|\d{4})|\d{1,2}[. -]+[^\W\d_]{3,9}\.?[ ,-]+\d{2,4}"
+    r"|[^\W\d_]{3,9}\.? \d{1,2},? \d{4})(?:[T ,].*)?"
+)
+# Numbers with a unit, and units that are factors.
+_MEASURED = re.compile(r"[+-]?(?:\d[\d.,]*|[.,]\d+) ?([^\W\d_]{1,4}[\xb2\xb3]?|\xb0[CF]?)")
+_LARGE = frozenset(["k", "K", "M", "m", "B", "b", "T", "Mio", "Mrd", "bn", "mn", "tn"])
 # The Python types of Parquet's dates and decimals in pandas, and the dtypes that can hold their values.
 TYPED: dict[type, str] = {dt.date: "datetime64[s]", decimal.Decimal: "float64"}
 
@@ -234,6 +242,29 @@ def _notes(
         if not text:
             _check_measured(texts, cells, plain, path, name)
         return (_codes_note(texts, plain, name),)
+    return _other_note(cells, name)
+
+
+def is_other_date(text: str) -> bool:
+    """Whether a text seems to be a date, and is not an ISO date."""
+    return _OTHER_DATE.fullmatch(text.strip()) is not None
+
+
+def _other_note(cells: Mapping[str, int], name: str) -> tuple[str, ...]:
+    """Return a sentence about texts of which most are dates in another notation, or numbers with a unit."""
+    dates = {value: is_other_date(value) for value in cells}
+    if share_of(cells, dates) >= 0.5:
+        example = next(value for value in sorted(cells) if dates[value])
+        fix = f"write 2024-12-31, or leave them out with {as_argument('dataset.drop', [name])}"
+        return (f"{name}: dates such as {example!r} are read as categories; {fix}",)
+    found = {value: _MEASURED.fullmatch(value.strip()) for value in cells}
+    units = {match[1] for match in found.values() if match is not None}
+    large = units <= _LARGE
+    share = share_of(cells, {value: match is not None for value, match in found.items()})
+    if len(cells) > 2 and share >= 0.5 and (large or len(units) == 1):
+        example = next(value for value in sorted(cells) if found[value] is not None)
+        what = "in full" if large else f"without {next(iter(units))!r}"
+        return (f"{name}: numbers such as {example!r} are read as categories; to read numbers, write them {what}",)
     return ()
 
 
@@ -325,8 +356,11 @@ def _notation(cells: Mapping[str, int], name: str) -> _Notation | None:
         for mark in likely
         if (found := read[mark][example]) is not None
     )
+    shares = {next((unit for unit in SHARES if unit in value), "") for value in numbers}
     if len(units) > 1:
         ways = f"convert them to one of {', '.join(sorted(units))}"
+    elif len(shares) > 1:
+        ways = f"only some have {' or '.join(sorted(shares - {''}))}: write all of them alike"
     return _Notation(example, ways, tuple(sorted(set(cells) - set(numbers))))
 
 

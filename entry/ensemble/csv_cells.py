@@ -25,8 +25,9 @@ def first_row(lines: Iterable[str]) -> list[str]:
     def read() -> Iterator[str]:
         nonlocal written
         for line in lines:
-            written = written or bool(line.strip())
-            yield line
+            text = line if written else line.lstrip("\ufeff")  # which joined files may have twice
+            written = written or bool(text.strip())
+            yield text
 
     found = next((row for row in csv.reader(read(), skipinitialspace=True) if written), [])
     return [cell.strip() for cell in found]

@@ -59,6 +59,17 @@ class MemberError(EnsembleError):
         self.step = step
 
 
+# The longest value that a message shows.
+_LONGEST = 80
+
+
+def brief(value: object) -> str:
+    """Return a value of the user's own program as a message shows it: by its kind if it does not fit in a line."""
+    text = repr(value)
+    kind = type(value)
+    return text if len(text) <= _LONGEST and "\n" not in text else f"<{kind.__module__}.{kind.__qualname__}>"
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the valid name nearest to ``name``, or an empty string."""
     close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.5)

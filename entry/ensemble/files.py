@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ensemble.column_types import are_numbers
 from ensemble.csv_cells import first_row, has_nul, has_padded, has_word, quoted_columns
 from ensemble.errors import InputError, did_you_mean, listed
 from ensemble.file_kinds import START_BYTES, FileKind, kind_of, not_text
@@ -123,14 +124,16 @@ def open_table(
     for path in paths:
         if has_nul(path):
             raise _not_utf8(path)
+    _check_first_row(paths[0], where, len(names))
     file = _CsvFile(paths, where, names, missing)
     frame = file.read(texts)
     _check_short_rows(paths, where, frame)
-    numeric = {place for place, dtype in enumerate(frame.dtypes) if dtype.kind in "iuf"}
+    large = [name for name in names if name not in texts and _are_large(frame[name], missing)]
+    numeric = {place for place, dtype in enumerate(frame.dtypes) if dtype.kind in "iuf" or names[place] in large}
     quoted = [names[place] for place in sorted(quoted_columns(paths, len(names)) & numeric)] if numeric else []
-    digits = [name for place, name in enumerate(names) if place in numeric and _are_digits(frame[name])]
+    digits = [name for name in names if frame[name].dtype.kind in "iuf" and _are_digits(frame[name])]
     padded = file.padded([name for name in digits if name not in quoted])
-    again = [*file.mixed(frame), *quoted, *padded]
+    again = list(dict.fromkeys([*file.mixed(frame), *quoted, *padded, *large]))
     if again:
         read_again = file.read(again, only=again)
         frame = frame.drop(columns=again)
@@ -156,6 +159,14 @@ def _has_booleans(values: pd.Series[Any]) -> bool:
     import pandas as pd
 
     return pd.api.types.infer_dtype(values, skipna=True) == "boolean"
+
+
+def _are_large(values: pd.Series[Any], missing: Collection[str]) -> bool:
+    """Whether text is numbers that pandas left as text, with the texts for missing values: some exceed 64 bits."""
+    if values.dtype.kind in "iufb" or _has_booleans(values):
+        return False
+    texts = values[~values.isin(list(missing))].dropna().unique().tolist()
+    return bool(texts) and are_numbers(texts[:1])[0] and all(are_numbers(texts))
 
 
 def _are_digits(values: pd.Series[Any]) -> bool:
@@ -272,6 +283,18 @@ class _CsvFile:
             raise InputError(
                 f"{self.where} is not a CSV table: {reason}. Give every row one cell for each name."
             ) from None
+
+
+def _check_first_row(path: Path, where: Path, width: int) -> None:
+    """Raise InputError if the first row of values has more cells than the header, which pandas would cut if empty."""
+    with path.open(encoding="utf-8-sig", newline="") as file, contextlib.suppress(UnicodeDecodeError, csv.Error):
+        first_row(file)
+        row = first_row(file)
+        if len(row) > width:
+            raise InputError(
+                f"{where}: data row 1 has {len(row)} cells, but the header has {width}. Give every row one cell for "
+                "each name."
+            )
 
 
 def _check_short_rows(paths: Sequence[Path], where: Path, frame: pd.DataFrame) -> None:

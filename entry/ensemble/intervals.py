@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.arrays import Floats
-from ensemble.errors import InputError
+from ensemble.errors import InputError, brief
 from ensemble.evaluation import of_true_class
 from ensemble.residual_scale import ResidualScale, fit_scale
 from ensemble.table import Table
@@ -51,7 +51,7 @@ def check_level(level: float, place: str) -> None:
     """Raise LevelError for a level that is not a number between 0 and 1; ``place`` is where it was given."""
     if not isinstance(level, Real):
         raise LevelError(
-            f"{place}={level!r} is not a number: the level of an interval is above 0 and below 1, such as {LEVEL}."
+            f"{place}={brief(level)} is not a number: the level of an interval is above 0 and below 1, such as {LEVEL}."
         )
     if not 0 < level < 1:
         raise LevelError(f"{place}={level:g}: the level of an interval is above 0 and below 1, such as {LEVEL}.")

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from ensemble.fold_budget import USUAL_SHARE, FoldBudget
 from ensemble.intervals import Intervals, fit_intervals
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
-from ensemble.members.growth import Growth, common_rounds, loss_for
+from ensemble.members.growth import Growth, common_rounds, loss_for, rounds_for_rows
 from ensemble.nested_blend import (
     NestedBlend,
     averaged,
@@ -223,17 +224,35 @@ def final_budget(recipe: Recipe, training: Training, train: Table, rows: Table, 
         rows: All rows.
         seconds: The time that there is.
     """
-    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
-    fitted_on = sum(len(fold.fit) for fold in folds) / len(folds)
+    sizes = _fold_sizes(recipe, train)
     expected = {}
     for member in recipe.members:
         found, more = member_class(member.kind, "members"), classes_argument(train.classes)
         before, after = (
-            found.seconds(int(size), len(rows.columns), member.params, **more) for size in (fitted_on, rows.rows)
+            found.seconds(int(size), len(rows.columns), member.params, **more) for size in (fmean(sizes), rows.rows)
         )
         ratio = max(after / max(before, 1e-9), 1.0)
-        expected[member.name] = training.fit_seconds[member.name] / len(folds) * ratio
+        expected[member.name] = training.fit_seconds[member.name] / len(sizes) * ratio
     return FinalBudget(seconds, expected, training.ensemble.weights)
+
+
+def served_rounds(recipe: Recipe, training: Training, train: Table, rows: Table) -> dict[str, int]:
+    """Return the numbers of boosting rounds of models on all rows, by member whose number was found on the folds.
+
+    Args:
+        recipe: What was trained.
+        training: The training.
+        train: Its rows.
+        rows: All rows.
+    """
+    fitted_on = fmean(_fold_sizes(recipe, train))
+    return {name: rounds_for_rows(number, fitted_on, rows.rows) for name, number in training.rounds.items()}
+
+
+def _fold_sizes(recipe: Recipe, train: Table) -> list[int]:
+    """Return the number of rows on which the model of each fold was fitted."""
+    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
+    return [len(fold.fit) for fold in folds]
 
 
 def seeds_of(recipe: Recipe) -> list[int]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 DECIMAL_MARKS = (".", ",")
 _CODES = (
     "AED ARS AUD BGN BRL CAD CHF CLP CNY COP CZK DKK EUR GBP HKD HUF IDR ILS INR ISK JPY KRW KZT MXN MYR NOK NZD PEN "
     "PHP PKR PLN RON RSD RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR"
 ).replace(" ", "|")
-_UNIT = rf"(?:%|US\$|R\$|[$\xa2-\xa5\u20a0-\u20cf]|kr\.?|zł|Kč|Fr\.|{_CODES})"
+_UNIT = rf"(?:%|\u2030|US\$|R\$|[$\xa2-\xa5\u20a0-\u20cf]|kr\.?|zł|Kč|Fr\.|{_CODES})"
 _GAP = "[ \u00a0\u2009\u202f]"
 _MINUS = str.maketrans("\u2212", "-")
+# What the units of shares divide by.
+SHARES = {"%": 100, "\u2030": 1000}
+# Marks of Arabic numbers, which have one meaning.
+_ARABIC = {"\u066b": 0, "\u066c": 1}
 
 
 def _pattern(decimal: str) -> re.Pattern[str]:
@@ -21,7 +26,7 @@ def _pattern(decimal: str) -> re.Pattern[str]:
     number = rf"(?:{grouped}{indian}|\d+)(?:[{decimal}]\d*)?|[{decimal}]\d+"
     return re.compile(
         rf"(?P<first>[+-]?){_GAP}*(?P<before>{_UNIT}?){_GAP}*(?P<second>[+-]?)"
-        rf"(?P<number>(?:{number})(?:[eE][+-]?\d+)?){_GAP}*(?P<after>{_UNIT}?)",
+        rf"(?P<number>(?:{number})(?:[eE][+-]?\d+)?)(?P<third>-?){_GAP}*(?P<after>{_UNIT}?)",
         re.ASCII,
     )
 
@@ -36,17 +41,28 @@ def written_number(text: str, decimal: str) -> tuple[float, str] | None:
         text: The text.
         decimal: The decimal mark: ``.``, with commas between thousands, or ``,``, with points between them. Spaces and
             apostrophes may also be between thousands. A currency may stand before or after the number, ``%`` divides
-            by 100, and parentheses are a minus sign.
+            by 100, and parentheses, or a minus behind the number, are a minus sign. Digits may be of any script.
     """
-    body = text.translate(_MINUS).strip()
+    body = (text if text.isascii() else _plain_characters(text, decimal)).translate(_MINUS).strip()
     negative = body.startswith("(") and body.endswith(")")
     found = _PATTERNS[decimal].fullmatch(body[1:-1].strip() if negative else body)
     if found is None:
         return None
-    signs, units = found["first"] + found["second"], found["before"] + found["after"]
+    signs, units = found["first"] + found["second"] + found["third"], found["before"] + found["after"]
     if len(signs) + negative > 1 or (found["before"] and found["after"]):
         return None
     number = float(re.sub(rf"[^0-9eE+{decimal}-]", "", found["number"]).replace(decimal, "."))
-    if units == "%":
-        return (-number if negative or signs == "-" else number) / 100, ""
-    return -number if negative or signs == "-" else number, units
+    signed = -number if negative or signs == "-" else number
+    return (signed / SHARES[units], "") if units in SHARES else (signed, units)
+
+
+def _plain_characters(text: str, decimal: str) -> str:
+    """Return a text with ASCII for digits of other scripts, for full-width characters, and for Arabic marks."""
+    marks = (decimal, "," if decimal == "." else ".")
+    found = []
+    for character in text:
+        narrow = chr(ord(character) - 0xFEE0) if "\uff01" <= character <= "\uff5e" else character
+        digit = unicodedata.decimal(narrow, None)
+        mark = _ARABIC.get(character)
+        found.append(str(digit) if digit is not None else narrow if mark is None else marks[mark])
+    return "".join(found)

@@ -23,7 +23,7 @@ from experiments.reporting.console import print_plain
 from experiments.sagemaker_requests.model_card import card_request
 from experiments.serving.models import place_model
 from experiments.study.card import CARD, Card, as_markdown
-from experiments.study.folder import final_folder, model_dir, output_data_dir
+from experiments.study.folder import final_folder, model_dir, output_data_dir, test_predictions
 from experiments.study.ledger import FILE, read, recorded_studies
 from experiments.study.predictions import Predictions
 from experiments.study.spec import TrialResult
@@ -79,6 +79,7 @@ def card_of_study(folder: Path, tolerance: float) -> Card:
     """
     facts, final = read(folder / FILE).facts, final_folder(folder)
     bundle, predictions = model_dir(final), output_data_dir(final) / OUT_OF_FOLD_FILE
+    tested = test_predictions(folder)
     return Card(
         name=folder.name,
         manifest=read_manifest(bundle),
@@ -86,6 +87,7 @@ def card_of_study(folder: Path, tolerance: float) -> Card:
         final=TrialResult(**facts[FINAL]) if FINAL in facts else None,
         importance=facts.get(IMPORTANCE) or {},
         out_of_fold=Predictions.read(predictions) if predictions.is_file() else None,
+        tested=Predictions.read(tested) if tested.is_file() else None,
         parity=tuple(_parity(folder, tolerance)),
     )
 

@@ -20,7 +20,7 @@ from experiments.config.paths import root_folder
 from experiments.config.schema import DriftConfig
 from experiments.errors import ConfigError, storage_errors
 from experiments.reporting.console import print_plain
-from experiments.reporting.drift import drift_figure, show_drift
+from experiments.reporting.drift import drift_csv, drift_figure, show_drift
 from experiments.serving.models import Model, place_model
 from experiments.serving.row_files import open_rows
 from experiments.study.drift import Counts, drift_of
@@ -36,15 +36,15 @@ def drift(composed: Composed, console: Console) -> int:
 
     Raises:
         InputError: There is no such file or model, the model has no sketch, or the rows do not fit it.
-        StorageError: The figure cannot be written.
+        StorageError: The figure or table cannot be written.
     """
     config = composed.config
     _check(config.drift)
     rows = row_file(config)
     check_not_input(config.input, config.output)
     figure = output_file(config.output or str(root_folder(config) / FIGURE), FIGURE)
-    if figure.suffix.lower() != ".png":
-        raise ConfigError(f"output={config.output}: a file name ends with .png.")
+    if figure.suffix.lower() not in (".png", ".csv"):
+        raise ConfigError(f"output={config.output}: a file name ends with .png, or .csv for the table.")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         model = place_model(composed, place)
@@ -58,11 +58,20 @@ def drift(composed: Composed, console: Console) -> int:
         arguments = {"model": str(model.folder), "rows": str(rows), "header": config.header}
         counts = run_with_model(model, place, "experiments.actions.drift:count_rows", arguments, console)
     found = drift_of(sketch, counts, config.drift.threshold, config.drift.disagreement)
+    if found.rows < found.fewest:
+        number = f"{found.rows} row{'s' if found.rows > 1 else ''}"
+        raise ConfigError(
+            f"{rows} has {number}, in which chance explains any difference of a column. Give at least {found.fewest}."
+        )
     found = replace(found, warnings=tuple(counts["warnings"]))
     show_drift(found, _what(model, rows), console)
+    is_table = figure.suffix.lower() == ".csv"
     with storage_errors(figure), replacing(figure) as partial:
-        drift_figure(found, config.drift.threshold).savefig(partial, format="png")
-    print_plain(console, f"figure: {config.output or figure}")
+        if is_table:
+            partial.write_text(drift_csv(found), encoding="utf-8")
+        else:
+            drift_figure(found, config.drift.threshold).savefig(partial, format="png")
+    print_plain(console, f"{'table' if is_table else 'figure'}: {config.output or figure}")
     return 1 if found.drifted or found.disagree else 0
 
 

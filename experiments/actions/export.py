@@ -30,10 +30,10 @@ def export_study(composed: Composed, console: Console) -> int:
     one_of("format", config.format, _FORMATS)
     if config.output is None:
         raise ConfigError("action=export needs a storage of Optuna to write: add output=sqlite:///optuna.db.")
-    check_output(config.output)
+    shown = masked_value(config.output)
+    check_output(config.output, shown)
     studies = studies_folder(config)
     folder = _newest(studies) if config.study is None else find_study(studies, config.study, "study")
-    shown = masked_value(config.output)
     done = export_to(folder, config.output)
     there = f"; {done.before} {'was' if done.before == 1 else 'were'} there already" if done.before else ""
     trials = f"{done.added} trial{'' if done.added == 1 else 's'}"

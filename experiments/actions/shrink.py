@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,19 @@ from experiments.config.paths import endpoints_folder, root_folder, studies_fold
 from experiments.data.channels import channels_at
 from experiments.errors import ConfigError, storage_errors
 from experiments.planning.packages import make_importable
+from experiments.planning.replay import KEY as REPLAYED
 from experiments.planning.replay import over_arguments_of_study
 from experiments.reporting.console import print_plain
 from experiments.reporting.score_names import shown
 from experiments.reporting.shrink import PricedStep, sentence, show_steps, shrink_figure
 from experiments.sagemaker_requests.limits import SERVERLESS_MEMORY, STUDY_NAME_LENGTH
-from experiments.serving.memory import DEFAULT_MEMORY, Rehearsal, find_rehearsal
+from experiments.serving.memory import Rehearsal, find_rehearsal
+from experiments.serving.part_memory import SERVER_BYTES, part_bytes
 from experiments.study.folder import final_folder, model_dir, output_data_dir, test_predictions
 from experiments.study.ledger import FILE, find_study, read
-from experiments.study.shrink import Step, chosen, difference_on_test_rows, shrink_steps, smaller
+from experiments.study.predictions import Predictions
+from experiments.study.row_intervals import difference_on_rows, score_of
+from experiments.study.shrink import Step, chosen, shrink_steps, smaller
 from experiments.study.spec import STUDY_BLEND, TrialResult
 from experiments.system.files import replacing
 from experiments.system.output_file import output_file
@@ -74,10 +79,12 @@ def shrink(composed: Composed, command: Sequence[str], console: Console) -> int:
     found = chosen(steps, most)
     rehearsal = find_rehearsal(endpoints_folder(config), bundle_hash(model_dir(final_folder(folder))))
     print_plain(console, f"\nstudy {folder.name}: what can be taken away?")
-    show_steps([_priced(step, steps[0], rehearsal) for step in steps], found, final.main_score, console)
+    with console.status("measuring the memory of each step"):
+        priced = priced_steps(steps, rehearsal, partial(part_bytes, model_dir(final_folder(folder))))
+    show_steps(priced, found, final.main_score, console)
     print_plain(console, f"\n{_memory(rehearsal)}")
-    with storage_errors(figure), replacing(figure) as partial:
-        shrink_figure(steps, found, final.main_score).savefig(partial, format="png")
+    with storage_errors(figure), replacing(figure) as unfinished:
+        shrink_figure(steps, found, final.main_score).savefig(unfinished, format="png")
     print_plain(console, f"figure: {config.output or figure}")
     if found is steps[0]:
         print_plain(console, "shrink: nothing can be taken away: the first step is worse, or there is none.")
@@ -117,26 +124,44 @@ def _steps(folder: Path, data_hash: str, final: TrialResult, hyperparameters: Ma
     return [Step.from_dict(step) for step in found]
 
 
-def _priced(step: Step, whole: Step, rehearsal: Rehearsal | None) -> PricedStep:
-    """Return a step with its memory: that of the whole model's rehearsal, less by what its files are smaller."""
-    estimated = rehearsal is not None and step is not whole
-    memory = DEFAULT_MEMORY if rehearsal is None or rehearsal.memory_size_in_mb is None else rehearsal.memory_size_in_mb
-    if rehearsal is not None and rehearsal.peak_bytes is not None:
-        least = rehearsal.peak_bytes - (whole.megabytes - step.megabytes) * 1e6
-        memory = min(memory, next((size for size in SERVERLESS_MEMORY if size * 2**20 >= least), memory))
-    return PricedStep(step, memory, serverless_usd(step.ms, memory), estimated)
+def priced_steps(
+    steps: Sequence[Step], rehearsal: Rehearsal | None, measured: Callable[[Sequence[str], int], int | None]
+) -> list[PricedStep]:
+    """Return the steps with the smallest serverless memory of each.
+
+    That of the first is from its rehearsal in a container, if there was one. A part of a model does not need more than
+    the whole, so that no step is measured once one fits into the smallest size.
+
+    Args:
+        steps: In order, the first one with all members.
+        rehearsal: That of the first step.
+        measured: Returns the memory that members need with a number of models, in bytes, as ``part_bytes``.
+    """
+    size = None if rehearsal is None else rehearsal.memory_size_in_mb
+    peak = None if rehearsal is None else rehearsal.peak_bytes
+    more, found = SERVER_BYTES, list[PricedStep]()
+    for step in steps:
+        if size != SERVERLESS_MEMORY[0]:
+            used = measured(step.members, step.models)
+            if not found and used is not None and peak is not None:
+                more = peak - used
+            if found or size is None:
+                fitting = [each for each in SERVERLESS_MEMORY if used is not None and each * 2**20 >= used + more]
+                size = min([*fitting[:1], *([] if size is None else [size])], default=None)
+        found.append(PricedStep(step, size, None if size is None else serverless_usd(step.ms, size)))
+    return found
 
 
 def _memory(rehearsal: Rehearsal | None) -> str:
-    known = (
-        "what the winner needed in its rehearsal on this machine; with ~ it is an estimate, less by what the files are "
-        "smaller, until mode=sagemaker action=deploy rehearses the smaller model too"
-        if rehearsal is not None
-        else "the default, since the winner was not rehearsed here: mode=sagemaker action=deploy finds what it needs"
+    where = (
+        "in a process of its own, with what a server has more"
+        if rehearsal is None
+        else "by the rehearsal of the winner in a container, and of a part of it in a process of its own"
     )
     return (
-        f"Memory is {known}. Dollars are for a million requests of one row to a serverless endpoint, for the time of "
-        f"the prediction ({SERVERLESS_SOURCE})."
+        f"Memory is the smallest size of a serverless endpoint with which the largest request is answered, measured "
+        f"{where}. Dollars are for a million requests of one row to it, for the time of the prediction "
+        f"({SERVERLESS_SOURCE})."
     )
 
 
@@ -159,17 +184,19 @@ def _train(
         print_plain(console, typed_command(arguments))
         outcome = finish_study(compose(arguments), arguments, console).outcome
         name, score = outcome.study.name, final.main_score
-        apart = difference_on_test_rows(test_predictions(folder), test_predictions(outcome.study.folder), score)
-        if apart is None:
+        files = [test_predictions(place) for place in (folder, outcome.study.folder)]
+        before, after = (Predictions.read(path) if path.exists() else None for path in files)
+        apart = None if before is None or after is None else difference_on_rows(before, after)
+        if before is None or after is None or apart is None:
             print_plain(console, f"\nshrink: {name}; there are no test rows on which both models were scored.")
             return 0
-        before, after, low, high = apart
-        worse = low > 0
+        worse = apart.low > 0
         verdict, style = ("WORSE", "yellow") if worse else ("not worse", "green")
         print_plain(
             console,
-            f"\nshrink: {name} is {verdict} on the test rows: {shown(score)} {after:.6g}, and {before:.6g} of "
-            f"{folder.name}; 95% interval of the difference {low:+.3g} to {high:+.3g}.",
+            f"\nshrink: {name} is {verdict} on the test rows: {shown(score)} {score_of(after):.6g}, and "
+            f"{score_of(before):.6g} of {folder.name}; 95% interval of the difference {apart.low:+.3g} to "
+            f"{apart.high:+.3g}.",
             style,
         )
         if not worse:
@@ -195,8 +222,8 @@ def _arguments(
     own = ("action", "model", "output", "study", "shrink.most_worse")
     typed = [argument for argument in command if key_of(argument) not in own]
     name = next((argument.partition("=")[2] for argument in command if key_of(argument) == "study"), None)
-    base = over_arguments_of_study(compose([*typed, "action=train", f"replay.study={study}"]))
-    dropped = (*own, "replay.study")
+    base = over_arguments_of_study(compose([*typed, "action=train", f"{REPLAYED}={study}"]), "model")
+    dropped = (*own, REPLAYED)
     kept = [
         argument
         for argument in base.arguments

@@ -229,11 +229,13 @@ def _show_finished(session: _Session, known: Peek) -> Outcome | None:
         return None
     print_plain(session.console, f"study {session.study.name} is finished; nothing was run.")
     if elsewhere:
+        mode = f"mode={session.study.mode}"
+        kept = [argument for argument in session.command if argument.startswith(("paths.", "entry."))]
+        replay = typed_command([mode, "action=replay", f"replay.study={session.study.name}", *kept])
         print_plain(
             session.console,
             f"note: its trials ran in {listed([f'mode={place}' for place in places])}. A larger search.n_trials "
-            f"continues it in mode={session.study.mode}; action=replay replay.study={session.study.name} runs its best "
-            "trials there.",
+            f"continues it in {mode}; {replay} runs its best trials there.",
         )
     session = replace(session, experiment=noted.get("experiment"))
     outcome = _outcome(session, results, best, TrialResult(**final), blend, known.facts)

@@ -27,7 +27,7 @@ MOST_SECONDS_HERE = 600.0
 
 
 class Baseline:
-    """Trains the baseline of a study, unless its ledger has it or the study wants none."""
+    """Trains the baseline of a study, unless its ledger has it or the study has none."""
 
     def __init__(self, study: StudySpec, ledger: Ledger, handle: StudyHandle) -> None:
         """Start nothing.

@@ -114,7 +114,7 @@ def _rank(value: float, score: MetricName) -> float:
 def _of_study(one: Measures, score: MetricName) -> list[Placed]:
     study, lines = one.study, []
     key = f"{score.split}_{score.score}"
-    for name in (*study.members, BLENDED):
+    for name in one.names:
         metric = f"{key}_{name}"
         trials = [one for one in study.results if one.state == "complete" and metric in one.metrics]
         if trials:

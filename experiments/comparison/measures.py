@@ -102,7 +102,7 @@ class Measures:
     def names(self) -> tuple[str, ...]:
         """Members, and the blend where it is another model than a single member."""
         members = self.study.members
-        return (*members, BLENDED) if self.best is None else tuple(score_rows(self.best, members))
+        return (*members, BLENDED) if self.best is None else tuple(score_rows(self.best.metrics, members))
 
     @property
     def trials_per_minute(self) -> float | None:
@@ -133,6 +133,11 @@ class Measures:
             return None
         lowest, highest = _POSSIBLE.get(score or self.study.main_score, (-math.inf, math.inf))
         return Interval(found.value, max(found.low, lowest), min(found.high, highest))
+
+
+def blend_title(measures: Sequence[Measures]) -> str:
+    """Return what a row of blends is called: a single member has none, and is compared with those of others."""
+    return BLENDED if all(BLENDED in one.names for one in measures) else f"{BLENDED}, or the single member"
 
 
 def measure(studies: Sequence[RecordedStudy]) -> list[Measures]:

@@ -9,7 +9,6 @@ from typing import Literal
 from experiments.comparison.causes import Check, checks, combine, first_cause
 from experiments.comparison.pairing import Pair, Unpaired, pair_trials, trial_keys
 from experiments.comparison.recorded_study import RecordedStudy, RecordedTrial
-from experiments.config.arguments import typed_command
 
 Verdict = Literal["PASS", "FAIL", "NOT COMPARABLE", "NOT CHECKED"]
 EXIT_CODES: dict[Verdict, int] = {"PASS": 0, "FAIL": 1, "NOT COMPARABLE": 3, "NOT CHECKED": 0}
@@ -116,8 +115,7 @@ class Parity:
             lines += [f"no trial of {study.name} ran in another study" for study in self.without_pair]
         elif self.without_pair[0].differs_in_points_only(self.without_pair[-1]):
             first, last = self.without_pair[0], self.without_pair[-1]
-            command = typed_command([f"mode={last.mode}", "action=replay", f"replay.study={first.name}"])
-            lines.append(f"{command} runs the best trials of {first.name} there")
+            lines.append(f"{first.replay_command(last.mode)} runs the best trials of {first.name} there")
         return lines
 
 

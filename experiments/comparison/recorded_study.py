@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from ensemble.members.growth import Loss, loss_for
 from ensemble.parameters import encode
 from ensemble.recipe import BLENDED
 from ensemble.wire import metric_regex, read_metric
+from experiments.config.arguments import typed_command
 from experiments.errors import ConfigError
 from experiments.study.baseline import BASELINE
 from experiments.study.continuing import SPOT_CHECKS
@@ -89,6 +91,12 @@ class RecordedStudy:
     target: str = ""
     spot_checks: Mapping[str, TrialResult] = field(default_factory=dict)
     checked: int | None = None
+
+    def replay_command(self, mode: str) -> str:
+        """Return the command that runs its best trials again in a mode."""
+        studies = self.folder.absolute().parent
+        place = [] if studies == Path("studies").absolute() else [f"paths.studies={os.path.relpath(studies)}"]
+        return typed_command([f"mode={mode}", "action=replay", f"replay.study={self.name}", *place])
 
     def places(self) -> list[str]:
         """Return the modes in which its trials ran, in the order of the trials."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.comparison.recorded_study import RecordedStudy, read_study
-from experiments.config.arguments import typed_command
 from experiments.config.schema import CompareConfig
 from experiments.errors import ConfigError, InputError
 from experiments.study.ledger import find_study, recorded_studies
@@ -24,8 +23,13 @@ def choose_studies(config: CompareConfig, studies: Path) -> list[RecordedStudy]:
     Raises:
         InputError: A study is unknown, named twice, empty or unreadable, or there are fewer than two.
     """
-    if not config.studies:
+    if config.studies is None:
         return _newest_of_each_mode(studies)
+    if not config.studies:
+        raise ConfigError(
+            "compare.studies=[] names no study. Name two or more, such as compare.studies=[laptop,containers], or "
+            "leave it out to compare the newest study of each mode on the same data."
+        )
     twice = [name for name, count in Counter(config.studies).items() if count > 1]
     if twice:
         raise ConfigError(f"compare.studies names {twice[0]} twice: name each study once.")
@@ -63,10 +67,10 @@ def _newest_of_each_mode(studies: Path) -> list[RecordedStudy]:
             chosen.setdefault(study.mode, study)
     if len(chosen) < 2:
         other = next(mode for mode in ("local", "sagemaker") if mode not in chosen)
-        command = typed_command([f"mode={other}", "action=replay", f"replay.study={newest.replay_of or newest.name}"])
+        origin = next((study for study in known if study.name == newest.replay_of), newest)
         raise ConfigError(
             f"only mode={newest.mode} has a study on the data of {newest.name}, the newest study. Run its best trials "
-            f"in another mode: {command}. Or name the studies: compare.studies=[<a>,<b>]."
+            f"in another mode: {origin.replay_command(other)}. Or name the studies: compare.studies=[<a>,<b>]."
         )
     return sorted(chosen.values(), key=lambda study: study.created)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.evaluation import MetricName
-from experiments.comparison.measures import SPLITS, Measures, lift_between_winners
+from ensemble.recipe import BLENDED
+from experiments.comparison.measures import SPLITS, Measures, blend_title, lift_between_winners
 from experiments.reporting.console import dollars, duration
 from experiments.reporting.score_names import shown
 from experiments.study.baseline import CATBOOST, MEAN
@@ -56,7 +57,7 @@ def comparison_rows(measures: Sequence[Measures]) -> list[Row]:
         rows.append(_row("dollars", measures, spent))
     rows += _outlooks(measures)
     names = list(dict.fromkeys(name for one in measures for name in one.names))
-    names.sort(key=lambda name: name == "blended")
+    names.sort(key=lambda name: name == BLENDED)
     for score in dict.fromkeys(score for one in measures for score in one.shown_scores):
         for split in SPLITS:
             found = [_scores(measures, split, score, name) for name in names]
@@ -128,7 +129,8 @@ def _scores(measures: Sequence[Measures], split: str, score: str, name: str) -> 
             text if interval is None else f"{text} ({_digits(interval.low, 4)} to {_digits(interval.high, 4)})"
         )
     one_data = len({one.study.data_hash for one in measures}) == 1
-    return Row(name, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
+    title = blend_title(measures) if name == BLENDED else name
+    return Row(title, tuple(cells), frozenset(winners if one_data and len(winners) < len(known) else ()))
 
 
 def _outlooks(measures: Sequence[Measures]) -> list[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from typing import Literal
 
 from experiments.config.groups import group_files
-from experiments.config.schema import known_hints, known_keys
+from experiments.config.schema import known_hints, known_keys, known_values
 
 Shell = Literal["bash", "zsh", "fish"]
 OPTIONS = ("--help", "--cfg", "--completion")
@@ -49,12 +50,16 @@ def completion(shell: Shell, actions: Collection[str]) -> str:
         shell: The shell that reads the script.
         actions: The actions by name.
     """
-    return _SCRIPTS[shell].replace("{words}", " ".join(_words(actions)))
+    words = _words(actions)
+    return _SCRIPTS[shell].replace("{words}", " ".join(map(shlex.quote, words) if shell == "zsh" else words))
 
 
 def _words(actions: Collection[str]) -> list[str]:
     """Return what can be typed: keys with an equals sign, and keys with a value where the values are known."""
+    hints = known_hints()
     values = {"action": list(actions), **group_files()}
-    values |= {key: ["true", "false"] for key, hint in known_hints().items() if hint.removesuffix(" | None") == "bool"}
+    values |= {key: ["true", "false"] for key, hint in hints.items() if hint.removesuffix(" | None") == "bool"}
+    for key, known in known_values().items():
+        values[key] = [f"[{value}]" if hints[key].startswith("list") else str(value) for value in known]
     keys = [f"{key}=" for key in dict.fromkeys([*known_keys(), *values]) if key not in values]
     return [*actions, *OPTIONS, *keys, *(f"{key}={value}" for key, known in values.items() for value in known)]

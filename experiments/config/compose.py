@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config import groups
 from experiments.config.arguments import checked, key_of, unknown_key
-from experiments.config.schema import MODES, Config
+from experiments.config.schema import MODES, Config, known_hints
 from experiments.config.secrets import masked_argument, masked_values
 from experiments.config.sources import COMMAND_LINE, DEFAULT, annotated_yaml, leaves, nested, sources
 from experiments.errors import ConfigError, did_you_mean, listed
@@ -174,9 +174,7 @@ def _explained(error: Exception, arguments: Sequence[str]) -> ConfigError:
             )
     for found in _chain(error):
         if isinstance(found, ValidationError):
-            message = str(found).splitlines()[0].rstrip(".")
-            hint = f" Use {found.full_key}=[a]." if "ListConfig" in message else ""
-            return ConfigError(f"{found.full_key}: {message}.{hint}")
+            return _wrong_type(found.full_key or "", str(found).splitlines()[0].rstrip("."))
         if isinstance(found, ConfigAttributeError | ConfigKeyError):
             return unknown_key(found.full_key or "")
         if isinstance(found, OmegaConfBaseException):
@@ -186,6 +184,27 @@ def _explained(error: Exception, arguments: Sequence[str]) -> ConfigError:
     if unknown:
         return unknown_key(unknown.group(1))
     return ConfigError(f"{text} (in: {' '.join(map(masked_argument, arguments))})")
+
+
+# By the annotation of a key, what its value must be.
+_VALUES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list[str]": "a list, such as {key}=[a]",
+    "dict[str, Any]": "a mapping, such as {key}={{a: ...}}",
+    "dict[str, str]": "a mapping, such as {key}={{a: b}}",
+    "dict[str, str | None]": "a mapping, such as {key}={{a: b}}",
+}
+
+
+def _wrong_type(key: str, message: str) -> ConfigError:
+    """Return the error for a value of another type than the key has."""
+    hint = known_hints().get(key, "")
+    plain = hint.removesuffix(" | None")
+    what = _VALUES.get(plain, "text").format(key=key)
+    wrong = f"{key} cannot be null" if "is not Optional" in message else f"{key}: {message}"
+    return ConfigError(f"{wrong}. It must be {what}{' or null' if plain != hint else ''}.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

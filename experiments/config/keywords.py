@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from ensemble.arguments import as_value, quoted
 from ensemble.column_types import canonical_text
 from experiments.config.arguments import quoted_for_hydra
 from experiments.config.text import CLASS_WEIGHT, owner, text_keys
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, brief
 
 # Text that Hydra reads as text without quotes.
 _PLAIN = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
@@ -51,6 +52,8 @@ def _leaves(keywords: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
         is_range = key.startswith(_RANGES) and isinstance(value, Mapping) and not _OF_A_RANGE.isdisjoint(value)
         if isinstance(value, Mapping) and value and key not in _WHOLE and not is_range:
             yield from _leaves(value, f"{key}.")
+        elif isinstance(value, str) and "\0" in value:
+            raise ConfigError(f"{key}={brief(value)}: a null character is not possible in a value. Leave it out.")
         else:
             yield key, value
 
@@ -63,16 +66,17 @@ def _text(key: str, value: Any) -> str:
         return _for_hydra(key, value)
     if value is None:
         return "null"
-    if isinstance(value, list | tuple):
+    kind = text_keys().get(key)
+    if isinstance(value, list | tuple) and kind == "list":
         return as_value([_as_text(key, item) for item in value])
-    return "{}" if isinstance(value, Mapping) else as_value(_as_text(key, value))
+    return "{}" if isinstance(value, Mapping) and kind == "mapping" else as_value(_as_text(key, value))
 
 
 def _as_text(key: str, value: Any) -> str:
     value = _plain(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise _not_a_value(key, value, "text")
     return str(value)
 
@@ -107,4 +111,4 @@ def _plain(value: Any) -> Any:
 
 
 def _not_a_value(key: str, value: object, expected: str) -> ConfigError:
-    return ConfigError(f"{key}={value!r}: a {type(value).__name__} cannot be a value. Give {expected}.")
+    return ConfigError(f"{key}={brief(value)}: a {type(value).__name__} cannot be a value. Give {expected}.")

@@ -7,16 +7,23 @@ A key's help is Markdown, and code in it is marked with backquotes. ``docs/confi
 # ruff: noqa: RUF009  # what _key returns is a dataclass's field
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, NamedTuple
 
 
-def _key(default: Any, text: str) -> Any:
-    """Return a dataclass's field with its help; a default that is a type, such as ``list``, is called."""
+def _key(default: Any, text: str, values: Sequence[str | int] = ()) -> Any:
+    """Return a dataclass's field with its help.
+
+    Args:
+        default: The default; a type, such as ``list``, is called.
+        text: The help.
+        values: What the value, or an entry of a list, can be; or if it can be other things too, the words among them.
+    """
+    metadata = {"help": text, "values": tuple(values)}
     if isinstance(default, type):
-        return field(default_factory=default, metadata={"help": text})
-    return field(default=default, metadata={"help": text})
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -227,6 +234,7 @@ class FoldsConfig:
         "How rows are assigned to folds. `kfold`: at random. `repeated`: at random, several times. `group`: rows with "
         "the same value of `dataset.folds.column` stay together, in the split too. `time`: ordered by "
         "`dataset.folds.column`; models are scored on later rows than those they are fitted on.",
+        ("kfold", "repeated", "group", "time"),
     )
     k: int = _key(5, "Number of folds.")
     repeats: int | None = _key(None, "With `repeated`: how many times; `null` is 3.")
@@ -254,6 +262,7 @@ class DatasetConfig:
         "What the target is: `regression` for a quantity, `binary` for two classes, `multiclass` for more. With "
         "`auto`, text, true and false, and categories are classes, and so are the numbers 0 and 1; other numbers are a "
         "quantity. Folds and the split have the same share of each class.",
+        ("auto", "regression", "binary", "multiclass"),
     )
     positive: str | None = _key(
         None,
@@ -291,7 +300,11 @@ class EnsembleConfig:
     params: dict[str, Any] = _key(
         dict, "Fixed parameters: `ensemble.params.<member>.<parameter>`, or `ensemble.params.<shared name>`."
     )
-    blend: str = _key("mean", "A blender, or your own as `module:Class`.")
+    blend: str = _key(
+        "mean",
+        "A blender, or your own as `module:Class`.",
+        ("mean", "weighted", "greedy", "stacking", "stacking_passthrough", "log_pool", "vote", "fixed"),
+    )
     weights: dict[str, Any] = _key(
         dict, "With `ensemble.blend=fixed`: one non-negative number per member, `ensemble.weights.<member>`."
     )
@@ -300,6 +313,7 @@ class EnsembleConfig:
         "How much the rows of each class weigh, in fitting and in scores alike: `balanced` gives each class the same "
         "weight in total, before `dataset.weights`, and `{label: number}` one to each row of a class. They multiply "
         "`dataset.weights`. `null` weighs all rows alike.",
+        ("balanced",),
     )
     calibrate: bool = _key(
         True,
@@ -311,24 +325,28 @@ class EnsembleConfig:
         "Of two classes, the probability from which a row gets the positive label (`dataset.positive`): a number, "
         "`accuracy` or `f1` to choose the best one out of fold, or what wrong labels cost, by true class and label in "
         "sorted order, such as `[[0, 1], [5, 0]]`.",
+        ("accuracy", "f1"),
     )
     blend_over: str = _key(
         "trial",
         "What the winner blends. `trial`: the members of the best trial. `study`: each member from the trial in which "
         "it did best, if that is better than the best trial. The objective must be a score of the blend in "
         "cross-validation. Not for `mode=remote` and `ensemble.blend=fixed`.",
+        ("trial", "study"),
     )
     final: str = _key(
         "bag",
         "What is served. `bag`: the average of several models of each member, which are those of the folds or, with "
         "further rows (`ensemble.final_rows`), models of three seeds on all of these rows. `refit`: one model on all "
         "rows.",
+        ("bag", "refit"),
     )
     final_rows: str | None = _key(
         None,
         "The rows that the served model is fitted on, once its scores are known: `train`, `train_and_validation` or "
         "`all`. `null` is `all` with `mode=local`, `train_and_validation` with `mode=sagemaker`, where jobs get the "
         "test rows only on request, and `train` with `mode=remote`.",
+        ("train", "train_and_validation", "all"),
     )
     max_ms: float | None = _key(
         None,
@@ -352,11 +370,13 @@ class SearchConfig:
         "tpe",
         "`tpe`, `random`, or `grid` for a space of choices and integers. With `search.engine=amt` it is SageMaker's "
         "Bayesian, random or grid strategy.",
+        ("tpe", "random", "grid"),
     )
     engine: str | None = _key(
         None,
         "With `mode=remote`: who proposes the points. `amt`: SageMaker's tuner, in one tuning job. `optuna`: byoe, the "
         "same points as in the other modes; each trial is a training job that this machine starts. `null` is `amt`.",
+        ("optuna", "amt"),
     )
     n_trials: int = _key(
         20, "Number of trials of the study, failed ones included; a larger number extends a finished study."
@@ -376,6 +396,7 @@ class SearchConfig:
         "What a trial changes. `all`: the parameters of every member. `one_member`: those of one member in turn, found "
         "by its own score, while the others keep their best ones. With `mode=local` their fits are not repeated, so "
         "that there are several times as many trials in a minute. Not with `search.engine=amt`.",
+        ("all", "one_member"),
     )
     startup_trials: int = _key(10, "Number of random trials before `tpe` begins to learn.")
     learn_from: list[str] = _key(
@@ -438,6 +459,7 @@ class CompareConfig:
         "auto",
         "`required` ends with exit code 3 if trials have no pair in the other studies. With `auto` only the comparison "
         "of a replay does.",
+        ("auto", "required"),
     )
     rtol: float = _key(1e-9, "Numbers are equal if they differ by at most this share of the larger one.")
     force: bool = _key(False, "Whether to compare studies on different data too; their trials have no pairs.")
@@ -484,6 +506,7 @@ class ServingConfig:
         None,
         "Memory: 1024 to 6144 in steps of 1024; `null` is the size that the rehearsal of the model on this machine "
         "found sufficient, or 2048 without a rehearsal.",
+        (1024, 2048, 3072, 4096, 5120, 6144),
     )
     max_concurrency: int | None = _key(None, "Requests at the same time.")
     instance_type: str | None = _key(None, "Instance type on SageMaker; members predict on the CPU.")
@@ -495,6 +518,7 @@ class ServingConfig:
         "What answers hold, by the names of AWS's containers, as `SAGEMAKER_INFERENCE_OUTPUT`: for classes "
         "`predicted_label`, `probability`, `probabilities`, `labels`, `raw_score` and `raw_scores`, for numbers "
         "`predicted_score`. If it is empty, answers have byoe's own form.",
+        ("predicted_label", "probability", "probabilities", "labels", "raw_score", "raw_scores", "predicted_score"),
     )
     interval: float | None = _key(
         None,
@@ -573,28 +597,32 @@ class Config:
         None,
         "For `action=invoke`, `action=batch` and `action=drift`: whether the first row of a CSV file is a header, "
         "`present` or `absent`; `null` decides by its cells.",
+        ("present", "absent"),
     )
     output: str | None = _key(
         None,
         "File for the predictions; `null` is standard output, for `action=batch` as CSV. For `action=compare`, the "
         "file of the report; `null` is `report.html` in `paths.root`. For `action=drift` and `action=shrink`, the file "
-        "of the figure; `null` is `drift.png` or `shrink.png` there. For `action=list`, a `.json` file. "
+        "of the figure; `null` is `drift.png` or `shrink.png` there; for `action=drift` also a `.csv` file for the "
+        "table of all columns. For `action=list`, a `.json` file. "
         "For `action=card`, a file that ends with `.md`, or with `.json` for SageMaker's request; `null` prints it. "
         "For `action=export`, a storage of Optuna as `sqlite:///optuna.db`, or `sqlite:///optuna.db:name` to give the "
         "study another name in it.",
     )
-    format: str = _key("optuna", "For `action=export`: what is written. `optuna` is a storage of Optuna.")
+    format: str = _key("optuna", "For `action=export`: what is written. `optuna` is a storage of Optuna.", ("optuna",))
     detail: str = _key(
         "blended",
         "What to predict: `blended`; for classes `probabilities`, which adds the probability of each class; "
         "`members`, which also adds each member's predictions; `interval`, which adds its two ends, or for classes "
         "the set of labels; or `explanation`, each column's part of the prediction.",
+        ("blended", "probabilities", "members", "interval", "explanation"),
     )
     keep: Any = _key(
         list,
         "For `action=batch`: columns of `input` to write in front of the predictions, such as `keep=[id]`, or "
         "`keep=all`. They need not be columns of the model. A cell stays as it is written in CSV; a column keeps its "
         "type from Parquet to Parquet.",
+        ("all",),
     )
     mode: ModeConfig = field(default_factory=ModeConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -659,6 +687,12 @@ def keys(config: Any, prefix: str = "") -> Iterator[Key]:
         yield key
         if is_dataclass(key.value):
             yield from keys(key.value, f"{key.name}.")
+
+
+def known_values() -> dict[str, tuple[str | int, ...]]:
+    """Return by dotted key the values that can be listed, in any mode."""
+    every = [*keys(Config()), *(key for mode in MODES for key in keys(mode(), "mode."))]
+    return {key.name: found for key in every if (found := key.field.metadata.get("values"))}
 
 
 def known_keys() -> list[str]:

@@ -273,7 +273,7 @@ def _check_built_in(config: DatasetConfig) -> None:
 
 def _file(config: DatasetConfig, mode: ModeConfig) -> Splits:
     for key, example in (("path", "your.csv"), ("target", "price")):
-        if getattr(config, key) is None:
+        if getattr(config, key) in (None, ""):
             raise ConfigError(f"dataset=file needs dataset.{key}, such as dataset.{key}={example}.")
     by_column = config.folds.kind in ("group", "time")
     if by_column != (config.folds.column is not None):

@@ -159,6 +159,8 @@ def _members(given: Any) -> dict[str, str]:
             entries.extend((str(name), settings) for name, settings in item.items())
         else:
             raise ConfigError(f"{place}: {item!r} is neither a name nor {{name: {{kind: member}}}}.")
+    if not entries:
+        raise _no_member(given, place)
     members: dict[str, str] = {}
     for name, settings in entries:
         if not isinstance(settings, Mapping) or set(settings) != {"kind"}:
@@ -176,8 +178,12 @@ def _items(given: Any, place: str) -> list[Any]:
         given = [given]
     items = [given] if isinstance(given, Mapping) else given
     if not isinstance(items, list) or not items:
-        raise ConfigError(f"{place}={given!r} does not name a member: write {place}=[xgboost,catboost].")
+        raise _no_member(given, place)
     return items
+
+
+def _no_member(given: Any, place: str) -> ConfigError:
+    return ConfigError(f"{place}={given!r} does not name a member: write {place}=[xgboost,catboost].")
 
 
 def _shared(given: Mapping[str, Any], kinds: Mapping[str, type[Member]]) -> dict[str, tuple[MemberParam, ...]]:

@@ -22,6 +22,7 @@ from experiments.study.spec import Point, StudySpec
 
 # What decides what a trial trains. A replay takes nothing else from a study's record, which anybody may have changed:
 # where it runs, what it may cost and whose code it imports must be typed.
+KEY = "replay.study"
 _TRAINED = ("dataset", "ensemble", "search")
 _OWN_CODE = "entry.dependencies"
 _NOT_TRAINED = (
@@ -30,8 +31,13 @@ _NOT_TRAINED = (
 )
 
 
-def source(config: ReplayConfig, studies: Path) -> Peek:
+def source(config: ReplayConfig, studies: Path, place: str = KEY) -> Peek:
     """Return what is recorded of the study to replay.
+
+    Args:
+        config: Which study and how many of its trials.
+        studies: The folder of all studies.
+        place: The key in which the user named the study.
 
     Raises:
         ConfigError: No study is named, or it does not exist.
@@ -40,7 +46,7 @@ def source(config: ReplayConfig, studies: Path) -> Peek:
         raise ConfigError("action=replay needs the name of a study: add replay.study=<its name>.")
     if config.top < 1:
         raise ConfigError(f"replay.top={config.top} is not at least 1.")
-    return read(find_study(studies, config.study, "replay.study") / FILE)
+    return read(find_study(studies, config.study, place) / FILE)
 
 
 def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Point, ...]:
@@ -57,21 +63,25 @@ def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Poin
     return tuple(dict(result.params) for result in scored[: config.top])
 
 
-def over_arguments_of_study(composed: Composed) -> Composed:
+def over_arguments_of_study(composed: Composed, place: str = KEY) -> Composed:
     """Return the configuration with the arguments of the study to replay, except those that are typed again.
+
+    Args:
+        composed: The configuration.
+        place: The key in which the user named the study.
 
     Raises:
         ConfigError: No study is named, it does not exist, or its arguments are no longer valid or must be typed.
     """
     config = composed.config
-    known = source(config.replay, studies_folder(config))
+    known = source(config.replay, studies_folder(config), place)
     typed = {key_of(argument) for argument in composed.arguments}
     recorded = [argument for argument in known.facts.get("words", ()) if key_of(argument) not in typed]
     for argument in recorded:
         problem = _problem(argument)
         if problem is not None:
             raise ConfigError(
-                f"replay.study={config.replay.study}: its record has the argument {masked_argument(argument)}, and "
+                f"{place}={config.replay.study}: its record has the argument {masked_argument(argument)}, and "
                 f"{problem} If you trust it, add {shlex.quote(masked_argument(argument))} to the command."
             )
     return compose_over(recorded, f"study {config.replay.study}", composed)

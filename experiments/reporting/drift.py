@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,7 +18,7 @@ from experiments.study.drift import ColumnDrift, Drift
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Columns in the table and in the figure, the largest index first; all that have drifted are in the table.
+# Columns in the table and in the figure, the largest index first.
 MOST_SHOWN = 20
 _WIDEST = 1000
 
@@ -30,7 +32,7 @@ def show_drift(drift: Drift, what: str, console: Console) -> None:
         console: Where it is printed.
     """
     print_plain(console, f"\ndrift: {what} ({drift.rows:,} rows against {drift.learnt:,})")
-    shown = sorted(drift.columns, key=lambda one: -one.psi)[: max(MOST_SHOWN, len(drift.drifted))]
+    shown = sorted(drift.columns, key=lambda one: -one.psi)[:MOST_SHOWN]
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     for title in ("", "PSI", "by chance", "KS", "missing", "unseen", ""):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
@@ -40,12 +42,33 @@ def show_drift(drift: Drift, what: str, console: Console) -> None:
     needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
     at_least(needed, console).print(table, crop=False)
     if len(shown) < len(drift.columns):
-        print_plain(console, f"  and {len(drift.columns) - len(shown)} more columns, with smaller indices")
+        drifted = len(drift.drifted) - sum(one.drifted for one in shown)
+        more = f", of which {drifted:,} have drifted" if drifted else ""
+        print_plain(
+            console,
+            f"  and {len(drift.columns) - len(shown):,} more columns, with smaller indices{more}. output=drift.csv "
+            "writes them all.",
+        )
     for sentence in drift.warnings:
         print_plain(console, f"warning: {sentence}")
     print_plain(console, f"\n{_members(drift)}")
     style = "yellow" if drift.drifted or drift.disagree else "green"
     print_plain(console, verdict_line(drift), style)
+
+
+def drift_csv(drift: Drift) -> str:
+    """Return all columns as CSV, the largest index first.
+
+    Args:
+        drift: How rows differ from those that a model learnt from.
+    """
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(["column", "psi", "by_chance", "ks", "missing_before", "missing", "unseen", "drifted"])
+    for one in sorted(drift.columns, key=lambda one: -one.psi):
+        ks = "" if one.ks is None else one.ks
+        writer.writerow([one.name, one.psi, one.chance, ks, *one.missing, one.unseen, int(one.drifted)])
+    return sink.getvalue()
 
 
 def verdict_line(drift: Drift) -> str:

@@ -131,7 +131,7 @@ def _title(winner: TrialResult) -> str:
 
 def member_and_blend_scores(winner: TrialResult, members: Sequence[str], unit: str | None = None) -> Figure:
     """Draw the winner's main score of every member and of the blend in cross-validation, with each fold as a dot."""
-    names = score_rows(winner, members)
+    names = score_rows(winner.metrics, members)
     main = winner.main_score
     pooled = [winner.metrics[f"cv_{main}_{name}"] for name in names]
     figure, axes = axes_of(8, 1.6 + 0.6 * len(names), "x")

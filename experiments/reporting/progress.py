@@ -188,6 +188,7 @@ class StudyProgress:
         counts = {"failed": self._failed, "pruned": self._pruned}
         parts = [f"{count} {state}" for state, count in counts.items() if count]
         if self._best_blend is not None and self._best_member is not None:
-            parts.append(f"best blend {self._best_blend:.5g}")
-            parts.append(f"best member {self._best_member[0]:.5g} {self._best_member[1]}")
+            alone = len(self._members) == 1
+            parts.append(f"best{'' if alone else ' blend'} {self._best_blend:.5g}")
+            parts += [] if alone else [f"best member {self._best_member[0]:.5g} {self._best_member[1]}"]
         return ", ".join(parts) or "starting"

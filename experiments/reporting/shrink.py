@@ -29,15 +29,13 @@ class PricedStep:
 
     Attributes:
         step: The step.
-        memory_mb: The memory.
-        usd: Dollars for a million requests with one row each.
-        estimated: Whether the memory is estimated from that of the whole model.
+        memory_mb: The smallest memory; None if it is not known, or no size is enough.
+        usd: Dollars for a million requests with one row each; None if the memory is not known.
     """
 
     step: Step
-    memory_mb: int
-    usd: float
-    estimated: bool = False
+    memory_mb: int | None
+    usd: float | None
 
 
 def named(step: Step, whole: Step) -> str:
@@ -95,8 +93,8 @@ def show_steps(steps: Sequence[PricedStep], chosen: Step, score: str, console: C
             f"{step.low / whole.score:+.1%} to {step.high / whole.score:+.1%}" if known else "",  # type: ignore[operator]
             digits(step.ms),
             digits(step.megabytes),
-            f"{'~' if priced.estimated else ''}{priced.memory_mb:,}",
-            dollars(priced.usd),
+            "unknown" if priced.memory_mb is None else f"{priced.memory_mb:,}",
+            "" if priced.usd is None else dollars(priced.usd),
             "worse" if step.worse else "smallest" if step is chosen else "",
         )
         style = "bold" if step is chosen else "yellow" if step.worse else ""
@@ -114,6 +112,8 @@ def shrink_figure(steps: Sequence[Step], chosen: Step, score: str) -> Figure:
         chosen: The smallest one that is not worse.
         score: The main score.
     """
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
     figure, axes = axes_of(8, 5, "both")
     whole = steps[0]
     axes.axhline(whole.score, color=GREY, linewidth=1, linestyle="--", label="as it is served")
@@ -130,5 +130,8 @@ def shrink_figure(steps: Sequence[Step], chosen: Step, score: str) -> Figure:
     axes.set_ylabel(f"{shown(score)} in cross-validation, with 95% interval of the change")
     low, high = (end([step.ms for step in steps]) for end in (np.min, np.max))
     axes.set_xlim(low / 1.5, high * 2.5)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    few = high * 2.5 / (low / 1.5) < 10  # within a decade, all nine numbers fit
+    axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if few else NullFormatter())
     axes.set_title("How small can the ensemble be? Orange: the smallest that is not worse", loc="left", fontsize=11)
     return figure

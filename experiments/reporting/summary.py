@@ -221,8 +221,12 @@ def _served_rows(outcome: Outcome) -> str:
     final = outcome.final
     is_all = final.info["final_rows"] == "all" or outcome.study.channels.test is None
     which = "all" if is_all else "the training and validation rows,"
+    found = final.info.get("rounds", {})
+    served = final.info.get("rounds_served", {}).items()
+    rounds = ", ".join(f"{name} {number}" for name, number in served if number != found.get(name))
+    more = f" With more rows, its boosters have more rounds: {rounds}." if rounds else ""
     return (
-        f"The served model was then fitted on {which} {final.info['rows_served']} rows (ensemble.final_rows). "
+        f"The served model was then fitted on {which} {final.info['rows_served']} rows (ensemble.final_rows).{more} "
         f"The scores are those of the models that were fitted on the {final.info['rows']} training rows."
     )
 
@@ -261,6 +265,8 @@ def _headline(outcome: Outcome) -> Text:
     text.append(f", {pruned} pruned" if pruned else "")
     if timeout is not None:
         text.append(f"\nstopped by search.timeout={timeout:g}; run the same command again to continue", style="yellow")
+    if outcome.study.learned:
+        text.append(f"\nlearned, before its first trial: {'; '.join(source.told for source in outcome.study.learned)}")
     if outcome.study.points is None:
         text.append(
             f"\nbest: trial {outcome.best.index}, {outcome.study.objective} = "
@@ -319,7 +325,7 @@ def _table(outcome: Outcome) -> Table:
     for title in ("", *titles, "weight", "fit s"):
         table.add_column(title, justify="left" if not title else "right", no_wrap=True)
     weights, seconds = final.info["weights"], final.info["fit_seconds"]
-    for name in score_rows(final, list(weights)):
+    for name in score_rows(metrics, list(weights)):
         blend = name == BLENDED
         cells = [_number(metrics.get(f"{split}_{score}_{name}"), score) for split, score in scores]
         table.add_row(

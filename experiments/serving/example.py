@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from ensemble.bundle import EXAMPLE_TOLERANCE
 from ensemble.column_encoding import date_text
 from ensemble.serving.media_types import JSON
 from ensemble.table import Column
+from experiments.sagemaker_requests.limits import SERVERLESS_BODY_BYTES
 
 # The answer that is compared, whatever else the endpoint's environment selects.
 EXAMPLE_ACCEPT = f"{JSON}; detail=blended"
@@ -33,6 +36,21 @@ def example_request(manifest: Mapping[str, Any], rows: int | None = None) -> tup
     names = [column["name"] for column in manifest["columns"]]
     document = {"columns": names, "data": example_rows(manifest)[:rows]}
     return json.dumps(document).encode(), manifest["example"]["predictions"][:rows]
+
+
+def largest_body(manifest: Mapping[str, Any]) -> tuple[bytes, int]:
+    """Return the largest request to a serverless endpoint, the example again and again, as CSV; and its rows."""
+    example = example_rows(manifest)
+    text = csv_of(example)
+    times = max(1, SERVERLESS_BODY_BYTES // len(text.encode()))
+    return (text * times).encode(), len(example) * times
+
+
+def csv_of(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as CSV without a header."""
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\n").writerows(["" if value is None else value for value in row] for row in rows)
+    return sink.getvalue()
 
 
 def check_predictions(document: Any, expected: Sequence[Any]) -> str | None:

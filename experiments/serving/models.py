@@ -22,6 +22,7 @@ from experiments.tracking.store import store_exists, store_uri
 
 DOWNLOAD = "download"
 INFERENCE = "code/inference.py"
+_NAMES = "name a model with model=<study, folder, model.tar.gz, MLflow run, name@alias or s3://...>"
 _RUN_ID = re.compile(r"(runs:/)?([0-9a-f]{32})")
 _REGISTERED = re.compile(r"(models:/)?([^/@:]+)[@/]([^/@]+)")
 
@@ -63,6 +64,8 @@ def place_model(composed: Composed, folder: Path) -> Model:
         BundleError: It is not a bundle that byoe can serve.
     """
     text = composed.config.model
+    if text is not None and not text.strip():
+        raise ConfigError(f"model={text} names no model: {_NAMES}, or leave it out for the winner of the newest study.")
     archive, bundle = folder / MODEL_ARCHIVE, folder / "model"
     try:
         source, origin = _newest_winner(composed) if text is None else _find(composed, text, folder)
@@ -91,10 +94,7 @@ def _newest_winner(composed: Composed) -> tuple[Path, str]:
     found = sorted(studies.glob(f"*/final/model/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not found:
         run = typed_command([f"mode={composed.config.mode.name}"])
-        raise ConfigError(
-            f"there is no finished study in {studies}: {run} runs one. Or "
-            "name a model with model=<study, folder, model.tar.gz, MLflow run, name@alias or s3://...>."
-        )
+        raise ConfigError(f"there is no finished study in {studies}: {run} runs one. Or {_NAMES}.")
     return _winner_of(found[-1].parents[2])
 
 

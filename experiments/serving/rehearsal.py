@@ -6,7 +6,7 @@ import copy
 import csv
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from experiments.sagemaker_requests.limits import (
 )
 from experiments.serving.base import DeployFailed
 from experiments.serving.client import invoke
-from experiments.serving.example import example_rows
+from experiments.serving.example import largest_body
 from experiments.serving.memory import Rehearsal
 from experiments.serving.plan import EndpointPlan
 from experiments.serving.records import Endpoint
@@ -118,11 +118,8 @@ def _passes(client: DockerClient, endpoint: Endpoint, plan: EndpointPlan, size: 
 
 
 def _largest_request(client: DockerClient, started: Started, manifest: Mapping[str, Any]) -> _Load:
-    example = example_rows(manifest)
-    text = csv_of(example)
-    times = max(1, SERVERLESS_BODY_BYTES // len(text.encode()))
-    body = (text * times).encode()
-    rows, began = len(example) * times, time.monotonic()
+    body, rows = largest_body(manifest)
+    began = time.monotonic()
     problem: str | None
     try:
         answer = invoke(started.url, body, "text/csv; header=absent", "text/csv; detail=blended")
@@ -135,13 +132,6 @@ def _largest_request(client: DockerClient, started: Started, manifest: Mapping[s
     if found != "running":
         return _Load(rows, seconds, f"its container was {found}", None)
     return _Load(rows, seconds, problem, peak_memory(client, started.container))
-
-
-def csv_of(rows: Sequence[Sequence[Any]]) -> str:
-    """Return rows as CSV without a header."""
-    sink = io.StringIO()
-    csv.writer(sink, lineterminator="\n").writerows(["" if value is None else value for value in row] for row in rows)
-    return sink.getvalue()
 
 
 def rows_of_csv(body: bytes) -> int:

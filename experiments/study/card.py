@@ -11,13 +11,17 @@ import numpy as np
 
 from ensemble.classes import task_of
 from ensemble.evaluation import main_score
+from ensemble.members import member_class
 from ensemble.recipe import BLENDED
 from experiments.study.coverage import coverage_of
 from experiments.study.fold_intervals import score_interval
 from experiments.study.predictions import Predictions
+from experiments.study.row_intervals import score_on_rows
 from experiments.study.spec import TrialResult
 
 CARD = "card.md"
+# Libraries that every model needs.
+_ALWAYS = ("numpy", "scipy")
 # Rows of the table of features.
 MOST_FEATURES = 10
 # Licences that their packages do not declare in a form that can be read.
@@ -41,6 +45,7 @@ class Card:
         final: The winner with test scores; None if the study is not on this machine.
         importance: By feature, the rise of the main score when it is shuffled.
         out_of_fold: The winner's out-of-fold predictions; None if they are not there.
+        tested: Its predictions on the test rows; None if they are not there.
         parity: A line on each comparison with another run of the same trials.
     """
 
@@ -50,6 +55,7 @@ class Card:
     final: TrialResult | None = None
     importance: Mapping[str, float] = field(default_factory=dict)
     out_of_fold: Predictions | None = None
+    tested: Predictions | None = None
     parity: Sequence[str] = ()
 
     @property
@@ -89,9 +95,16 @@ class Card:
         return ordered[:MOST_FEATURES]
 
     def libraries(self) -> list[tuple[str, str, str]]:
-        """Return the name, the version and the licence of each library that the model was trained with."""
-        versions = self.manifest["versions"]
-        return [(name, text, licence(name)) for name, text in sorted(versions.items()) if name != "python"]
+        """Return the name, the version and the licence of each library that the model's members need."""
+        versions, needed = self.manifest["versions"], set(_ALWAYS)
+        for member in self.manifest["members"]:
+            kind = member["kind"]
+            if ":" in kind:  # a class of the user's, which may use any of them
+                needed.update(name for name in versions if name != "python")
+            else:
+                needed.update(member_class(kind, "members").libraries)
+        needed.update({"skops"} if "scikit-learn" in needed else ())
+        return [(name, text, licence(name)) for name, text in sorted(versions.items()) if name in needed]
 
     def calibration(self) -> str:
         """Return in a sentence how well predictions mean what they say, out of fold."""
@@ -195,7 +208,11 @@ def _score_rows(card: Card) -> list[str]:
     rows = []
     for split, found in card.scores().items():
         for score, value in found.items():
-            interval = None if split != "cv" or card.final is None else score_interval(card.final, BLENDED, score)
+            interval = None
+            if split == "cv" and card.final is not None:
+                interval = score_interval(card.final, BLENDED, score)
+            elif split == "test" and card.tested is not None and score == card.main:
+                interval = score_on_rows(card.tested)
             ends = "" if interval is None else f"{interval.low:.6g} to {interval.high:.6g}"
             rows.append(f"| {split} | {score} | {value:.6g} | {ends} |")
     return rows

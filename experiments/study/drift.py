@@ -10,7 +10,7 @@ its index is above the threshold and above what chance explains.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ LEAST_PART, LEAST_VALUE = 0.1, 0.05
 CHANCE = 0.01
 # Added to each count, so that an empty part has a finite logarithm.
 _HALF_A_ROW = 0.5
+# Enough rows to show a drift, whatever the columns are.
+_MOST_TRIED = 1000
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Drift:
             all the weight.
         chance: What this multiple may be by chance.
         disagree: Whether it is above the threshold and above chance.
+        fewest: The fewest rows that could show a drift of a column, if these are fewer and show none; otherwise 1.
         warnings: Sentences about values that are predicted as missing.
     """
 
@@ -70,6 +73,7 @@ class Drift:
     disagreement: float | None
     chance: float
     disagree: bool
+    fewest: int = 1
     warnings: tuple[str, ...] = ()
 
     @property
@@ -142,7 +146,27 @@ def drift_of(found: Sketch, counts: Mapping[str, Any], threshold: float, disagre
         spread = found.deviation * np.sqrt(1.0 / rows + 1.0 / found.rows) / found.mean
         chance = 1.0 + float(norm.ppf(1.0 - CHANCE)) * float(spread)
     disagree = multiple is not None and multiple > max(disagreement, chance)
-    return Drift(rows, found.rows, tuple(columns), multiple, chance, disagree)
+    drift = Drift(rows, found.rows, tuple(columns), multiple, chance, disagree)
+    return drift if drift.drifted or disagree else replace(drift, fewest=_fewest(rows, found))
+
+
+def _fewest(rows: int, found: Sketch) -> int:
+    """Return 1 if in this number of rows an index can be above chance, and otherwise the fewest in which it can."""
+
+    def enough(count: int) -> bool:
+        return any(_largest(column, count, found).drifted for column in found.columns)
+
+    return 1 if enough(rows) else next((count for count in range(rows + 1, _MOST_TRIED) if enough(count)), _MOST_TRIED)
+
+
+def _largest(column: ColumnSketch, rows: int, found: Sketch) -> ColumnDrift:
+    """Return the drift of a column if all rows had an unknown category, or a number in its rarest part."""
+    parts = np.zeros(len(column.shares))
+    if column.is_category or not len(parts):
+        return _column(column, parts, (rows, rows), rows, found, 0.0)
+    sizes = np.bincount(joined := np.array(_joined(column.shares)), weights=column.shares)
+    parts[int(np.argmax(joined == np.argmin(sizes)))] = rows
+    return _column(column, parts, (0, 0), rows, found, 0.0)
 
 
 def _column(

@@ -117,10 +117,15 @@ class Learned:
             raise ValueError("the trials that were learned have another hash")
         return found
 
+    @property
+    def told(self) -> str:
+        """How many trials of which source the sampler was told, such as ``6 of 8 trials of study laptop``."""
+        total = len(self.trials) + self.unscored + self.outside + self.repeated
+        return f"{len(self.trials)} of {total} trials of {self.what}"
+
     def describe(self) -> str:
         """Return what was learned and what was not, as sentences for the user."""
-        total = len(self.trials) + self.unscored + self.outside + self.repeated
-        parts = [f"{KEY}={self.source}: the sampler learned {len(self.trials)} of {total} trials of {self.what}."]
+        parts = [f"{KEY}={self.source}: the sampler learned {self.told}."]
         reasons = [
             f"{count} {reason}"
             for count, reason in (

@@ -21,8 +21,19 @@ from experiments.system.files import replacing
 if TYPE_CHECKING:
     import optuna
 
-_EXAMPLE = "sqlite:///optuna.db:name"
+EXAMPLE = "sqlite:///optuna.db:name"
 _MOST_NAMED = 10
+# Databases that Optuna's storages can be in, by the scheme of their addresses, and the clients that are installed with
+# pip: by the module that is missing, the package.
+_DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")
+_CLIENTS = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+    "oracledb": "oracledb",
+    "pyodbc": "pyodbc",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def read_storage(text: str, shown: str, data_hash: str) -> Source:
     address = _parsed(text, place)
     if address.path is not None and not address.path.is_file():
         raise ConfigError(
-            f"{place}: there is no file {address.path}. Name one of Optuna's storages, such as {_EXAMPLE}."
+            f"{place}: there is no file {address.path}. Name one of Optuna's storages, such as {EXAMPLE}."
         )
     with _opened(address, place, write=False) as storage:
         names = [study.study_name for study in storage.get_all_studies()]
@@ -101,9 +112,10 @@ class Exported:
     before: int
 
 
-def check_output(text: str) -> None:
-    """Raise ConfigError unless ``output`` names a storage."""
-    _parsed(text, f"output={text}")
+def check_output(text: str, shown: str) -> None:
+    """Raise ConfigError unless ``output`` names a storage whose client is installed; ``shown`` has no password."""
+    place = f"output={shown}"
+    _check_client(_parsed(text, place), place)
 
 
 def export(view: StudyView, text: str, shown: str) -> Exported:
@@ -167,7 +179,7 @@ def _added(storage: optuna.storages.RDBStorage, view: StudyView, name: str, plac
 def _parsed(text: str, place: str) -> _Address:
     scheme, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][\w+]*", scheme):
-        raise ConfigError(f"{place} is not the address of a storage: give one, such as {_EXAMPLE}.")
+        raise ConfigError(f"{place} is not the address of a storage: give one, such as {EXAMPLE}.")
     if scheme.partition("+")[0] != "sqlite":
         server, slash, database = rest.partition("/")
         database, _, study = database.partition(":")
@@ -176,14 +188,15 @@ def _parsed(text: str, place: str) -> _Address:
     if not Path(file).is_file():
         file, _, study = file.partition(":")
     if not rest.startswith("/") or not file:
-        raise ConfigError(f"{place} names no file: give one, such as {_EXAMPLE}.")
+        raise ConfigError(f"{place} names no file: give one, such as {EXAMPLE}.")
     path = Path(file)
-    return _Address(f"{scheme}:///{file}", study or None, path)
+    return _Address(f"sqlite:///{file}", study or None, path)
 
 
 @contextlib.contextmanager
 def _opened(address: _Address, place: str, *, write: bool) -> Iterator[optuna.storages.RDBStorage]:
     """Open a storage; only ``write`` creates tables in it."""
+    _check_client(address, place)
     import optuna
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -213,17 +226,47 @@ def _opened(address: _Address, place: str, *, write: bool) -> Iterator[optuna.st
         if write:
             raise StorageError(f"{place} cannot be written: {reason}.") from None
         raise ConfigError(
-            f"{place} is not a storage of Optuna that can be read ({reason}). Name one, such as {_EXAMPLE}."
-        ) from None
-    except ImportError as error:
-        raise ConfigError(
-            f"{place}: Python's client of this kind of database is missing ({error.__cause__ or error}): install it "
-            "with pip."
+            f"{place} is not a storage of Optuna that can be read ({reason}). Name one, such as {EXAMPLE}."
         ) from None
     finally:
         if storage is not None:
             storage.remove_session()
             storage.engine.dispose()
+
+
+def _check_client(address: _Address, place: str) -> None:
+    """Raise ConfigError unless there is such a kind of database, and its client is installed."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    if address.path is not None:
+        return
+    scheme = address.url.partition("://")[0]
+    kind, _, driver = scheme.partition("+")
+    try:
+        make_url(address.url).get_dialect().import_dbapi()
+    except NoSuchModuleError:
+        if kind in _DATABASES:
+            raise ConfigError(
+                f"{place}: SQLAlchemy knows no driver {driver!r} for {kind}. Leave it out, {kind}://..., or name one "
+                "that it knows."
+            ) from None
+        raise ConfigError(
+            f"{place}: SQLAlchemy knows no database {kind!r}.{did_you_mean(kind, _DATABASES)} An address begins with "
+            f"one of {', '.join(f'{name}://' for name in _DATABASES)}, such as {EXAMPLE}."
+        ) from None
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(
+            f"{place} is not the address of a database ({error}). Write "
+            f"{scheme}://<user>:<password>@<host>:<port>/<database>:<study>."
+        ) from None
+    except ImportError as error:
+        module = error.name or str(error)
+        other = f", or write {kind}+pymysql:// and pip install pymysql" if module == "MySQLdb" else ""
+        raise ConfigError(
+            f"{place}: the module {module}, Python's client of this database, is not installed. Install it: pip "
+            f"install '{_CLIENTS.get(module, module)}'{other}."
+        ) from None
 
 
 def _check_optunas(path: Path, place: str) -> None:

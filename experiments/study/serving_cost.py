@@ -20,7 +20,7 @@ from ensemble.threads import one_blas_thread
 SERVING_COST = "serving_cost"
 # The fact by which members are left out under ``ensemble.max_ms``: measured once, so that a choice can be repeated.
 MEMBERS_MS = "members_ms"
-# A call is repeated this often, but for no longer than this.
+# A call is repeated this often, but for no longer than this after the first.
 REPEATS, SECONDS = 25, 0.3
 BULK_ROWS = 1000
 
@@ -30,7 +30,7 @@ class ServingCost:
     """What a bundle costs.
 
     Attributes:
-        one_row_ms: Milliseconds of the prediction of one row on one thread, the median.
+        one_row_ms: Milliseconds of the prediction of one row on one thread.
         bulk_row_ms: Milliseconds for each of ``BULK_ROWS`` rows that are predicted together.
         megabytes: Size of the bundle's files, in 10^6 bytes.
         members_ms: Milliseconds of one row by member.
@@ -73,11 +73,10 @@ def measure_bundle(bundle: str, seconds: float = SECONDS) -> dict[str, Any]:
 
 
 def milliseconds(call: Callable[[], object], limit: float = SECONDS) -> float:
-    """Return the median duration of a call, after one that is not counted."""
-    call()
+    """Return the shortest duration of a call that is repeated, which other work on the machine hardly changes."""
     seconds: list[float] = []
-    while len(seconds) < REPEATS and (not seconds or sum(seconds) < limit):
+    while len(seconds) < 2 or (len(seconds) < REPEATS and sum(seconds[1:]) < limit):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds)) * 1000
+    return min(seconds) * 1000

@@ -7,7 +7,6 @@ depend on how many models of a member are served.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -223,37 +222,3 @@ def smaller(recipe: Recipe, names: Sequence[str]) -> Recipe:
     members = tuple(member for member in recipe.members if member.name in names)
     weights = None if recipe.weights is None else {member.name: recipe.weights[member.name] for member in members}
     return replace(recipe, members=members, weights=weights)
-
-
-def difference_on_test_rows(before: Path, after: Path, score: str) -> tuple[float, float, float, float] | None:
-    """Compare two models on the test rows.
-
-    Args:
-        before: The file of the first model's predictions.
-        after: That of the other model's.
-        score: ``rmse`` or ``logloss``.
-
-    Returns:
-        The two scores, and the ends of the 95% interval of the second minus the first, from the rows' paired errors;
-        None if a file is missing or they are of different rows.
-    """
-    from scipy.stats import norm
-
-    from ensemble.evaluation import of_true_class
-    from experiments.study.predictions import Predictions
-
-    if not (before.exists() and after.exists()):
-        return None
-    pair = [Predictions.read(path) for path in (before, after)]
-    if len(pair[0].target) < 2 or not np.array_equal(pair[0].target, pair[1].target):
-        return None
-    weights = np.ones(len(pair[0].target)) if pair[0].weights is None else pair[0].weights
-    values = [SCORES[score](one.target, one.blended, one.weights) for one in pair]
-    if score == "rmse":  # the root's slope turns a difference of squares into one of scores
-        errors = [(one.blended - one.target) ** 2 / max(2 * values[0], 1e-300) for one in pair]
-    else:
-        errors = [-np.log(np.clip(of_true_class(one.blended, one.target), 1e-15, 1.0)) for one in pair]
-    apart = (errors[1] - errors[0]) * weights / weights.mean()
-    half = float(norm.ppf(0.975)) * float(apart.std(ddof=1)) / math.sqrt(len(apart))
-    value = values[1] - values[0]
-    return values[0], values[1], value - half, value + half

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,20 +75,18 @@ def best_single_member(results: Sequence[TrialResult], members: Sequence[str], s
     return min(candidates, key=lambda candidate: sign * candidate.score)
 
 
-def score_rows(winner: TrialResult, members: Sequence[str]) -> list[str]:
-    """Return what has scores of its own in the winner: its members, and the blend.
+def score_rows(metrics: Mapping[str, float], members: Sequence[str]) -> list[str]:
+    """Return what has scores of its own in an ensemble: its members, and the blend.
 
     A single member's blend is the member itself, unless it is calibrated or fitted otherwise.
 
     Args:
-        winner: The winner.
+        metrics: The ensemble's scores by name.
         members: The names of its members.
     """
     names = list(members)
-    blend = {
-        key: value for key, value in winner.metrics.items() if key.startswith("cv_") and key.endswith(f"_{BLENDED}")
-    }
-    own = (winner.metrics.get(key.removesuffix(BLENDED) + names[0], math.nan) for key in blend)
+    blend = {key: value for key, value in metrics.items() if key.startswith("cv_") and key.endswith(f"_{BLENDED}")}
+    own = (metrics.get(key.removesuffix(BLENDED) + names[0], math.nan) for key in blend)
     same = all(math.isclose(value, member) for value, member in zip(blend.values(), own, strict=True))
     return names if len(names) == 1 and same else [*names, BLENDED]
 

@@ -326,6 +326,8 @@ class Tracker:
         params = {**self._study.static, "n_trials": str(self._study.n_trials), **best}
         if self._study.points is None:
             params["sampler"] = self._study.search.sampler
+        if self._study.learned:
+            params["learned_from"] = "; ".join(source.told for source in self._study.learned)
         client, parent = self._parent_for(params)
         run_id = parent.info.run_id
         for name, figure in figures.items():

@@ -31,7 +31,16 @@ _CREATED = 1_700_000_000_000
 # Pixels of a letter of a column's name, and of what is beside it.
 _LETTER, _MARGIN, _NARROWEST = 7.2, 40, 90
 _RUN_NAME, _DATASET, _MODELS = ("attributes.`Run Name`", "attributes.`Dataset`", "attributes.`Models`")
-_WIDTHS = {_RUN_NAME: 240, _DATASET: 220, _MODELS: 160}
+# Letters of the longest name of a study.
+LONGEST_STUDY = 32
+# Names of studies differ at their end, so that the longest must fit: beside a run's name are what opens it and a dot.
+_STUDY = "tags.`byoe.study`"
+_WIDTHS = {
+    _RUN_NAME: round(_LETTER * LONGEST_STUDY) + 100,
+    _STUDY: round(_LETTER * LONGEST_STUDY) + _MARGIN,
+    _DATASET: 220,
+    _MODELS: 160,
+}
 # What MLflow's page did not know before it had the envelope.
 _LATER_KEYS = ("columnOrder", "columnWidths")
 # Parameters of the newest study that the view of trials shows; MLflow's page gets slow with more columns.
@@ -120,7 +129,7 @@ def _studies(columns: Columns, earlier: Iterable[str]) -> dict[str, Any]:
 def _trials(columns: Columns) -> dict[str, Any]:
     main = columns.main
     shown = [
-        "tags.`byoe.study`",
+        _STUDY,
         f"metrics.`{columns.objective}`",
         f"metrics.`cv_{main}_{BLENDED}`",
         *(f"metrics.`cv_{main}_{member}`" for member in columns.members),

@@ -27,11 +27,16 @@ README = PROJECT / "README.md"
 LOCAL, CONTAINERS, REMOTE = "On this machine", "SageMaker local mode: containers on this machine", "On SageMaker"
 SAME, SERVED = "Compare studies", "Serve"
 MOST_LINES = 265
+THREE_PLACES = next(block for block in blocks(README) if any("study=mine" in line for line in block.lines))
 # Commands that no test in this module runs, and why.
 NOT_RUN = {
     "mlflow ui": "it does not end; test_tune.py opens it",
     "python run.py mode=remote action=push": "test_push.py runs it, on a registry of its own",
     "python run.py mode=sagemaker search.n_trials=4": ".ci/run types it",
+    **dict.fromkeys(
+        (step.command for step in steps(THREE_PLACES)),
+        "test_one_study_in_three_places.py runs it, and kills it in between",
+    ),
     "pip install .": "test_wheel.py installs a wheel",
     "mlflow deployments -t sagemaker": "a command of another project, for comparison",
     "source .venv/bin/activate": "the environment that runs this",

@@ -135,6 +135,56 @@ def test_a_request_in_an_ambiguous_body_is_not_answered(lines: bytes, target: Ta
     assert answer.status == 400
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([b"Transfer-Encoding: gzip, chunked"], 400),
+        ([b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked"], 400),
+        ([b"Host: other"], 400),
+        ([b"X-A: " + b"a" * 70_000], 400),
+        ([b"X-%d: %d" % (number, number) for number in range(9_000)], 400),
+        ([b"Content-Type: text/csv"], 415),
+        ([b"Content-Encoding: gzip", b"Content-Encoding: identity"], 415),
+    ],
+    ids=lambda value: value[0][:30].decode() if isinstance(value, list) else str(value),
+)
+def test_a_message_that_could_mean_something_else_is_refused_although_its_rows_fit(
+    lines: list[bytes], status: int, target: Target
+) -> None:
+    body = json.dumps(target.example.take(0).rows).encode()
+    whole = request(body, *lines)
+    if b"chunked" in b"".join(lines):
+        start, _ = whole.replace(b"Content-Length: %d\r\n" % len(body), b"").split(b"\r\n\r\n", 1)
+        whole = b"%s\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (start, len(body), body)
+    with opened(target) as connection:
+        connection.sendall(whole)
+        assert first_answer(connection).status == status
+
+
+def test_chunks_are_not_read_in_http_1_0(target: Target) -> None:
+    body = json.dumps(target.example.take(0).rows).encode()
+    sent = CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    (answer,) = answers(exchange(target, sent))
+    assert answer.status == 400
+
+
+def test_fields_behind_a_body_change_nothing_before_it(target: Target) -> None:
+    row = target.example.take(0)
+    body = json.dumps(row.rows).encode()
+    start = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    fields = b"Content-Type: application/x-npy\r\nAccept: text/csv; detail=members\r\nX-Request-Id: other\r\n"
+    (answer,) = answers(exchange(target, start + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(body), body, fields)))
+    assert answer.numbers() == target.predict(row)
+    assert answer.headers["x-request-id"] != "other"
+
+
+def test_spaces_around_a_length_are_not_a_part_of_it(target: Target) -> None:
+    row = target.example.take(0)
+    body = json.dumps(row.rows).encode()
+    (answer,) = answers(exchange(target, request(body, b"Connection: close", length=b"\t%d\t" % len(body))))
+    assert answer.numbers() == target.predict(row)
+
+
 def test_the_body_of_head_is_not_the_next_request(target: Target) -> None:
     hidden = b"GET /hidden HTTP/1.1\r\nHost: endpoint\r\n\r\n"
     head = b"HEAD /ping HTTP/1.1\r\nHost: endpoint\r\nContent-Length: %d\r\n\r\n" % len(hidden)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from ensemble.arrays import Floats
 from ensemble.errors import BundleError
@@ -15,6 +14,8 @@ from ensemble.members import REGISTRY, Member, member_class, scikit
 from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import ParamValue
 from tests.entry.conftest import QUICK as QUICK_FOR_QUANTITIES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSIFIERS = [kind for kind, member in REGISTRY.items() if "binary" in member.tasks]
 every_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -25,13 +26,6 @@ QUICK: dict[str, dict[str, ParamValue]] = {
     "catboost": {"iterations": 4, "depth": 3, "learning_rate": 0.4},
     "mlp": {"width": 20, "layers": 2, "max_iter": 60, "learning_rate_init": 0.005, "alpha": 0.1},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give scikit-learn's boosting one thread: on a busy machine, threads that wait for each other take minutes."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def rows_of_classes(rows: int = 150, classes: int = 2, seed: int = 0) -> tuple[Floats, Floats]:

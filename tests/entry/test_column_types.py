@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,70 @@ def test_a_notation_that_most_cells_have_is_named_with_those_that_do_not(tmp_pat
     assert "once 'ask' is corrected, or declared as missing with dataset.missing" in note
     (note,) = read(tmp_path, ["$1,250.5", "€2,300.5"]).notes
     assert "convert them to one of $, €" in note
+    (note,) = read(tmp_path, ["5%", "8", "12%"]).notes
+    assert note == "a: numbers such as '12%' are read as categories; only some have %: write all of them alike"
     assert read(tmp_path, ["a,b", "x", "3,5"]).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (["31.12.2024", "1.1.2025"], "dates such as '1.1.2025'"),
+        (["12/31/24 10:00", "1/2/25 11:00"], "dates such as"),
+        (
+            ["2024/12/31", "2025/1/1", "x"],
+            "dates such as '2024/12/31' are read as categories; write 2024-12-31, or leave",
+        ),
+        (["31-Dec-2024", "1 Januar 2025"], "dates such as"),
+        (["Dec 31, 2024", "Jan. 1, 2025"], "dates such as"),
+        (["1 kg", "2.5 kg", "10 kg"], "numbers such as '1 kg' are read as categories; to read numbers, write them wit"),
+        (["1k", "2.5M", "10k"], "write them in full"),
+        (["20 \xb0C", "21 \xb0C", "22,5 \xb0C"], "without '\xb0C'"),
+        (["1A", "2B", "3C"], ""),
+        (["10.0.0.1", "10.0.0.2", "10.0.0.3"], ""),
+        (["12:30", "13:30", "14:30"], ""),
+    ],
+)
+def test_dates_and_numbers_that_are_not_read_are_named(cells: list[str], words: str, tmp_path: Path) -> None:
+    found = read(tmp_path, cells)
+    assert found.columns[0].type == "category"
+    assert words in " ".join(found.notes)
+    assert bool(found.notes) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "number"),
+    [
+        ("\uff11\uff12.\uff15", ".", 12.5),
+        ("\uff0d\uff11\uff12\uff05", ".", -0.12),
+        ("\u0661\u0662\u066c\u0663\u0664\u0665\u066b\u0665", ".", 12345.5),
+        ("\u0661\u066b\u0665", ",", 1.5),
+        ("\u0967\u0968", ".", 12.0),
+        ("1,250.5-", ".", -1250.5),
+        ("5- \u20ac", ",", -5.0),
+        ("25\u2030", ".", 0.025),
+    ],
+)
+def test_digits_of_other_scripts_and_signs_behind_a_number_are_read(text: str, decimal: str, number: float) -> None:
+    found = written_number(text, decimal)
+    assert found is not None
+    assert found[0] == number
+
+
+@pytest.mark.parametrize("gap", [[], [""], ["-"]])
+def test_integers_beyond_64_bits_are_numbers_in_any_order(gap: list[str], tmp_path: Path) -> None:
+    cells = ["12345678901234567890", "-5", *gap]
+    for quote in ("", '"'):
+        kinds = set()
+        for order in itertools.permutations(cells):
+            text = "".join(f"{quote}{cell}{quote},{row}\n" for row, cell in enumerate(order))
+            (tmp_path / "t.csv").write_text(f"a,price\n{text}")
+            found = read_file(tmp_path / "t.csv", Roles("price"))
+            kinds.add(found.columns)
+            if not quote:
+                assert np.nansum(found.features) == 12345678901234567890.0 - 5
+                assert "''" not in " ".join(found.notes)
+        assert len(kinds) == 1
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(0, 99))
@@ -263,7 +327,24 @@ def test_a_number_is_read_back_from_every_notation(whole: int, part: int) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["1,2,3", "1,25.5", "12,50,0", "--1", "$", "", "-", "1 2", "$1€", "(\u22121)", "1.2.3", "x1"]
+    "text",
+    [
+        "1,2,3",
+        "1,25.5",
+        "12,50,0",
+        "--1",
+        "$",
+        "",
+        "-",
+        "1 2",
+        "$1€",
+        "-5-",
+        "(5-)",
+        "10\xb2",
+        "(\u22121)",
+        "1.2.3",
+        "x1",
+    ],
 )
 def test_what_is_no_number_in_any_notation_is_not_one(text: str) -> None:
     assert written_number(text, ".") is None

@@ -71,8 +71,9 @@ BAD = {
     ),
     "infinite": ("a,b,price\n1,2,2\n2,-inf,3\n", ["column 'b' is infinite in data row 2", "empty the cell or bound"]),
     "one row too long": ("a,price\n1,2\n2,3,9\n", ["Expected 2 fields in line 3, saw 3"]),
-    "every row too long": ("a,price\n7,1,2\n8,2,3\n", ["rows with more cells than its header has names (2)"]),
-    "every row too long, counting": ("a,price\n0,1,2\n1,2,3\n", ["rows with more cells than its header has names (2)"]),
+    "every row too long": ("a,price\n7,1,2\n8,2,3\n", ["data row 1 has 3 cells, but the header has 2"]),
+    "every row too long, counting": ("a,price\n0,1,2\n1,2,3\n", ["data row 1 has 3 cells, but the header has 2"]),
+    "an empty cell at the end of every row": ("a,price\n7,1,\n8,2,\n", ["data row 1 has 3 cells, but the header has 2"]),
     "quote left open": ('a,price\n"1,2\n2,3\n', ["is not a CSV table"]),
 }  # fmt: skip
 

@@ -6,14 +6,13 @@ import importlib
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 import ensemble.final_budget
 import ensemble.training
@@ -39,6 +38,8 @@ from ensemble.wire import (
     without_members,
 )
 from tests.entry.conftest import OWN_MEMBER, QUICK, make_table
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 K = 3
 AMPLE = 1000.0
@@ -91,13 +92,6 @@ class Declared(Constant):
         raise AssertionError("fitted")
 """
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give scikit-learn's boosting one thread, which is quicker on a busy machine."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def recipe(*members: MemberSpec, **more: Any) -> Recipe:

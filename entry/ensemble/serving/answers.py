@@ -13,7 +13,7 @@ import orjson
 from ensemble.errors import listed
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, RequestError
-from ensemble.serving.explanation import REQUEST
+from ensemble.serving.explanation import REQUEST, Explanation
 from ensemble.serving.media_types import (
     ALIASES,
     CSV,
@@ -62,8 +62,8 @@ def encode(
         raise RequestError(
             NOT_ACCEPTABLE, "unknown_detail", problem, expected=details_of(bool(prediction.classes)), got=given
         )
-    if given == "explanation" and prediction.explainer is not None:
-        prediction.explainer.check(len(prediction.blended), REQUEST)
+    if given == "explanation":
+        prediction = replace(prediction, limit=REQUEST)
     return _WRITERS[kind](prediction, cast(Detail, given)), kind
 
 
@@ -164,10 +164,7 @@ def _write_json(prediction: Prediction, detail: Detail) -> bytes:
             name: prediction.members[:, place].tolist() for place, name in enumerate(prediction.names)
         }
     if detail == "explanation":
-        for name, found in _parts(prediction).items():
-            document[name] = (
-                {key: _plain(each) for key, each in found.items()} if isinstance(found, dict) else _plain(found)
-            )
+        document |= _whole(_parts(prediction))
     return orjson.dumps(document)
 
 
@@ -177,14 +174,35 @@ def _ends(prediction: Prediction) -> dict[str, Any]:
 
 
 def _parts(prediction: Prediction) -> dict[str, Any]:
-    """Return what an explanation adds to predictions: values for each row, or these by column."""
+    """Return what an explanation adds to predictions: values for each row, by name or by columns below a name."""
     found = prediction.explanation
-    added: dict[str, Any] = {BASE: found.base, PART: prediction.by_column(found.parts)}
+    added = _parts_of(prediction, found)
     if prediction.classes:
         added["explained_label"] = prediction.explained_labels()
+    if found.each:
+        of_each = (_parts_of(prediction, one) for one in found.each)
+        added["explanations"] = dict(zip(prediction.classes, of_each, strict=True))
+    return added
+
+
+def _parts_of(prediction: Prediction, found: Explanation) -> dict[str, Any]:
+    added: dict[str, Any] = {BASE: found.base, PART: prediction.by_column(found.parts)}
     if found.errors is not None:
         added[STANDARD_ERROR] = prediction.by_column(found.errors)
     return added
+
+
+def _whole(found: Any) -> Any:
+    """Return values for each row as lists."""
+    return {name: _whole(each) for name, each in found.items()} if isinstance(found, dict) else _plain(found)
+
+
+def _by_row(found: Any) -> Iterable[Any]:
+    """Yield the values of one row after the other."""
+    if isinstance(found, dict):
+        rows = zip(*map(_by_row, found.values()), strict=True)
+        return (dict(zip(found, row, strict=True)) for row in rows)
+    return _plain(found)
 
 
 def _plain(values: Any) -> list[Any]:
@@ -208,14 +226,8 @@ def _write_json_lines(prediction: Prediction, detail: Detail) -> bytes:
         for line, row in zip(lines, prediction.members.tolist(), strict=True):
             line["members"] = dict(zip(prediction.names, row, strict=True))
     if detail == "explanation":
-        for name, found in _parts(prediction).items():
-            if isinstance(found, dict):
-                rows = zip(*map(_plain, found.values()), strict=True)
-                each: Iterable[Any] = (dict(zip(found, row, strict=True)) for row in rows)
-            else:
-                each = _plain(found)
-            for line, value in zip(lines, each, strict=True):
-                line[name] = value
+        for line, parts in zip(lines, _by_row(_parts(prediction)), strict=True):
+            line.update(parts)
     return b"\n".join(map(orjson.dumps, lines)) + b"\n"
 
 

@@ -13,13 +13,15 @@ those of the members, as its base value is that of theirs:
   ends. The parts of each order add up exactly. Their standard error is that of the orders.
 
 Probabilities of classes are not a sum over trees, so the blend is sampled as a whole: the probability of the positive
-class of two, and of more of the predicted class.
+class of two, and of more that of each class, from the same samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,8 +42,10 @@ PREDICTIONS_A_ROW, FEWEST_TYPICAL, MOST_TYPICAL = 2_000, 4, 32
 MOST_SAMPLED_COLUMNS = 1_000
 # Rows from which a linear member's mean is found.
 MEAN_ROWS = 1_000
-# Cells that a member predicts at once, and rows whose samples are kept at once.
-_CELLS, _ROWS = 4_000_000, 64
+# Cells that a member predicts at once, values of samples that are kept at once, and rows that are explained at once.
+_CELLS, _KEPT, _ROWS = 4_000_000, 4_000_000, 64
+# The first rows of a request show how long the others take. A row alone takes several times as long as among others.
+_FIRST, _ALONE = (1, 7, 56), 4.0
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,20 @@ class Limit:
         values: The number of parts, one for each row and column.
         predictions: The number of predictions of sampled members.
         remedy: What to do, as the end of a message.
+        seconds: How long it may take. It is half of the time that a server has for an answer.
     """
 
     rows: int
     values: int
     predictions: int
     remedy: str
+    seconds: float = math.inf
 
 
 REQUEST = Limit(
-    1_000, 1_000_000, 2_000_000, "Send fewer rows at a time, or use action=batch, which explains any number of rows."
+    *(1_000, 1_000_000, 2_000_000),
+    "Send fewer rows at a time, or use action=batch, which explains any number of rows.",
+    seconds=30.0,
 )
 CALL = Limit(
     10_000, 10_000_000, 20_000_000, "Explain fewer rows at a time, or use action=batch, which shows its progress."
@@ -79,6 +87,7 @@ class Explanation:
         errors: The standard error of each part, of the same shape; None if nothing is sampled.
         predicted: What base and parts add up to, shape (rows,): the prediction, or the probability of a class.
         classes: The position of that class, shape (rows,); None for a number.
+        each: Of more than two classes, the same for the probability of each class in order; otherwise empty.
     """
 
     base: Floats
@@ -86,6 +95,7 @@ class Explanation:
     errors: Floats | None
     predicted: Floats
     classes: npt.NDArray[np.intp] | None = None
+    each: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,12 +107,14 @@ class Explainer:
         columns: Its features, in order.
         sketch: What the rows were like that it learnt from; None in a model of an earlier version.
         positive: The position of the positive class of two; None for numbers and for more classes.
+        classes: The number of classes; 0 for numbers.
     """
 
     ensemble: FittedEnsemble
     columns: Sequence[Column]
     sketch: Sketch | None
     positive: int | None = None
+    classes: int = 0
 
     @cached_property
     def exact(self) -> tuple[str, ...]:
@@ -156,14 +168,28 @@ class Explainer:
             )
 
     def most_rows(self, limit: Limit) -> int:
-        """Return how many rows are within a limit, at least one."""
+        """Return how many rows are within a limit, at least one. How long they take shows when some are explained."""
         count = len(self.columns)
-        most = min(limit.rows, limit.values // count)
+        most = min(limit.rows, limit.values // (count * len(self._outputs)))
         if self.sampled:
             most = min(most, limit.predictions // (4 * self._typical * count))
         return max(most, 1)
 
-    def explain(self, features: Floats, members: Floats, blended: Floats, labels: npt.NDArray[np.intp]) -> Explanation:
+    @cached_property
+    def _outputs(self) -> list[int]:
+        """Positions of what is explained among the outputs of the ensemble: a number, one of two classes, or each."""
+        if self.ensemble.decision is None:
+            return [0]
+        return list(range(self.classes)) if self.positive is None else [self.positive]
+
+    def explain(
+        self,
+        features: Floats,
+        members: Floats,
+        blended: Floats,
+        labels: npt.NDArray[np.intp],
+        limit: Limit | None = None,
+    ) -> Explanation:
         """Return the parts of predictions. The same row has the same parts among any others.
 
         Args:
@@ -171,31 +197,47 @@ class Explainer:
             members: The members' predictions for them, as in ``Prediction``.
             blended: The blend's.
             labels: The position of each row's predicted class, shape (rows,); ignored for a number.
+            limit: The most that is explained; None for any number of rows.
 
         Raises:
-            RequestError: As in ``check``.
+            RequestError: As in ``check``; or the rows would take longer than ``limit`` allows.
         """
-        self.check()
-        base, parts = np.zeros(len(features)), np.zeros(features.shape)
-        classes = None
-        if self.ensemble.decision is not None:
-            classes = labels if self.positive is None else np.full(len(features), self.positive)
-        predicted = blended if classes is None else blended[np.arange(len(blended)), classes]
-        if classes is None:
-            self._add_known(features, base, parts)
-        errors = None
-        if self.sampled:
-            ends = self._sampled_sum(members)[:, None] if classes is None else blended
-            outputs = np.zeros(len(features), dtype=np.intp) if classes is None else classes
-            errors = np.empty(features.shape)
-            for start in range(0, len(features), _ROWS):
-                rows = slice(start, start + _ROWS)
-                found = self._sample(features[rows], ends[rows], outputs[rows])
+        self.check(len(features), limit)
+        of_classes = self.ensemble.decision is not None
+        predicted = blended[:, self._outputs] if of_classes else blended[:, None]
+        ends = predicted if of_classes else self._sampled_sum(members)[:, None]
+        base = np.zeros(predicted.shape)
+        parts = np.zeros((*features.shape, len(self._outputs)))
+        errors = np.zeros(parts.shape) if self.sampled else None
+        began = time.perf_counter()
+        for rows in self._slices(len(features)):
+            if not of_classes:
+                self._add_known(features[rows], base[rows, 0], parts[rows, :, 0])
+            if errors is not None:
+                found = self._sample(features[rows], ends[rows])
                 base[rows] += found[0]
                 parts[rows] += found[1]
                 errors[rows] = found[2]
-        _share_rest(predicted, base, parts)
-        return Explanation(base, parts, errors, predicted, classes)
+            if limit is not None:
+                _check_time(time.perf_counter() - began, rows.stop, len(features), limit)
+        each = []
+        for place in range(len(self._outputs)):
+            one = base[:, place].copy(), parts[:, :, place].copy()
+            _share_rest(predicted[:, place], *one)
+            each.append(Explanation(*one, None if errors is None else errors[:, :, place], predicted[:, place]))
+        if len(each) == 1:
+            return replace(each[0], classes=np.full(len(features), self.positive) if of_classes else None)
+        return _of_rows(each, labels)
+
+    def _slices(self, rows: int) -> Iterator[slice]:
+        """Yield the parts of some rows that are explained at once."""
+        kept = 2 * self._typical * len(self.columns) * len(self._outputs) if self.sampled else 1
+        most = min(_ROWS, max(1, _KEPT // kept))
+        sizes, start = iter(_FIRST), 0
+        while start < rows:
+            stop = min(start + min(next(sizes, most), most), rows)
+            yield slice(start, stop)
+            start = stop
 
     def _add_known(self, features: Floats, base: Floats, parts: Floats) -> None:
         """Add what is computed in closed form: the intercept, features in the blend, and the exact members."""
@@ -253,38 +295,63 @@ class Explainer:
             first = orders[-1] if len(orders) % 2 and len(order) > 2 else None
             if first is None or not (np.array_equal(order, first) or np.array_equal(order[::-1], first)):
                 orders.append(order)
-        return _Walks(rows, np.array(orders), self._function(rows))
+        return _Walks(rows, np.array(orders), self._function(rows)[:, self._outputs])
 
-    def _sample(self, features: Floats, ends: Floats, outputs: npt.NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
-        """Return base values, parts and standard errors of one output of what is sampled.
+    def _sample(self, features: Floats, ends: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return base values, parts and standard errors of what is sampled.
 
         Args:
             features: Rows.
             ends: The predictions for them, shape (rows, outputs).
-            outputs: The output that is explained of each row, shape (rows,).
+
+        Returns:
+            Shape (outputs,), and twice (rows, columns, outputs).
         """
-        walks, count = self._walks, features.shape[1]
+        walks, count, outputs = self._walks, features.shape[1], len(self._outputs)
         orders = len(walks.rows)
-        found = np.empty((len(features), orders, count))
+        found = np.empty((len(features), orders, count, outputs))
         steps = 2 * (count - 1)
         pairs = [(row, order) for row in range(len(features)) for order in range(orders)]
         at_once = max(1, _CELLS // max(steps * count, 1))
         for start in range(0, len(pairs), at_once):
             row, order = np.array(pairs[start : start + at_once]).T
-            between = np.empty((len(row), 0))
+            between = np.empty((len(row), 0, outputs))
             if steps:
                 mixed = np.where(walks.known[order], features[row][:, None, :], walks.rows[order][:, None, :])
                 values = self._function(mixed.reshape(-1, count))
-                between = values.reshape(len(row), steps, -1)[np.arange(len(row)), :, outputs[row]]
-            first, last = walks.starts[order, outputs[row]][:, None], ends[row, outputs[row]][:, None]
-            one = np.diff(np.concatenate([first, between[:, : count - 1], last], axis=1))
-            other = np.diff(np.concatenate([first, between[:, count - 1 :], last], axis=1))[:, ::-1]
+                between = values[:, self._outputs].reshape(len(row), steps, outputs)
+            first, last = walks.starts[order][:, None], ends[row][:, None]
+            one = np.diff(np.concatenate([first, between[:, : count - 1], last], axis=1), axis=1)
+            other = np.diff(np.concatenate([first, between[:, count - 1 :], last], axis=1), axis=1)[:, ::-1]
             found[row[:, None], order[:, None], walks.orders[order]] = (one + other) / 2
         mean = averaged([found[:, order] for order in range(orders)])
         # Two orders for each typical row tell how much the order matters.
         apart = averaged([(found[:, order] - found[:, order + 1]) ** 2 for order in range(0, orders, 2)])
-        starts = averaged(list(walks.starts))
-        return starts[outputs], mean, np.sqrt(apart / (2 * orders))
+        return averaged(list(walks.starts)), mean, np.sqrt(apart / (2 * orders))
+
+
+def _of_rows(each: Sequence[Explanation], labels: npt.NDArray[np.intp]) -> Explanation:
+    """Return the explanation of each row's own class, with those of all classes."""
+    rows = np.arange(len(labels))
+    base, predicted = (np.stack([getattr(one, name) for one in each])[labels, rows] for name in ("base", "predicted"))
+    parts = np.stack([one.parts for one in each])[labels, rows]
+    errors = np.stack([np.asarray(one.errors) for one in each])[labels, rows]
+    return Explanation(base, parts, errors, predicted, labels, tuple(each))
+
+
+def _check_time(seconds: float, done: int, rows: int, limit: Limit) -> None:
+    """Raise RequestError if rows would take longer than a limit allows, by how long the first of them took."""
+    each = seconds / done
+    if done < rows and each * rows > limit.seconds * (_ALONE if done == 1 else 1.0):
+        most = max(1, int(limit.seconds / each))
+        raise RequestError(
+            TOO_LARGE,
+            "too_much_to_explain",
+            f"detail=explanation: {rows:,} rows are too many to explain at once: this model takes {each:.2g} s for "
+            f"each, so that up to {most:,} are possible. {limit.remedy}",
+            expected=most,
+            got=f"{rows} rows",
+        )
 
 
 @dataclass(frozen=True)

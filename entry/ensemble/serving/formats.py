@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import json
@@ -69,8 +70,15 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
 
 
 def _read_csv(body: bytes, parameters: Mapping[str, str]) -> Rows:
-    header = {"present": True, "absent": False}.get(parameters.get("header", ""))
-    return Csv(body.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n"), header)
+    given = parameters.get("header")
+    header = {"present": True, "absent": False, None: None}.get(given, ...)
+    if header is ...:
+        raise unfit(
+            f"header={given} in the Content-Type: it is present or absent.", expected="present or absent", got=given
+        )
+    while body.startswith(codecs.BOM_UTF8):
+        body = body.removeprefix(codecs.BOM_UTF8)
+    return Csv(body.lstrip(b"\r\n"), header)
 
 
 def _read_json(body: bytes, parameters: Mapping[str, str]) -> Rows:

@@ -24,10 +24,16 @@ DETAILS: tuple[Detail, ...] = get_args(Detail)
 
 
 def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
-    """Return the type of a header's value and its parameters, in lower case and without quotes."""
+    """Return the type of a header's value and its parameters, in lower case and without quotes.
+
+    A parameter with several values has all of them, with commas, which no parameter of a request can be.
+    """
     kind, *rest = (text or "").split(";")
-    pairs = [part.partition("=") for part in rest]
-    return kind.strip().lower(), {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in pairs}
+    found: dict[str, str] = {}
+    for name, _, given in (part.partition("=") for part in rest):
+        key, value = name.strip().lower(), given.strip().strip('"').lower()
+        found[key] = value if found.get(key, value) == value else f"{found[key]}, {value}"
+    return kind.strip().lower(), found
 
 
 def wrong_detail(given: str, classes: bool) -> str | None:

@@ -16,7 +16,7 @@ from ensemble.disagreement import Disagreement
 from ensemble.intervals import LEVEL, WITHOUT, Intervals, LevelError
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import NOT_ACCEPTABLE, RequestError
-from ensemble.serving.explanation import Explainer, Explanation
+from ensemble.serving.explanation import Explainer, Explanation, Limit
 from ensemble.serving.media_types import Detail
 
 # The columns of what is predicted, of an interval's ends and of a set of classes, in tables.
@@ -46,6 +46,7 @@ class Prediction:
         apart: The members' disagreement; None if the model does not know what it was out of fold.
         usually_apart: Its mean out of fold.
         explainer: What explains the predictions; None if that is not asked for.
+        limit: The most that is explained at once; None for any number of rows.
     """
 
     blended: Floats
@@ -62,6 +63,7 @@ class Prediction:
     apart: Disagreement | None = None
     usually_apart: float = 0.0
     explainer: Explainer | None = None
+    limit: Limit | None = None
 
     @property
     def disagreement(self) -> float | None:
@@ -117,10 +119,10 @@ class Prediction:
         """Each column's part of the predictions.
 
         Raises:
-            RequestError: The model cannot be explained.
+            RequestError: The model cannot be explained, or the rows are more than ``limit`` allows.
         """
         labels = self.positions if self.classes else np.zeros(0, dtype=np.intp)
-        return self._explainer.explain(np.asarray(self.features), self.members, self.blended, labels)
+        return self._explainer.explain(np.asarray(self.features), self.members, self.blended, labels, self.limit)
 
     def explained_labels(self) -> list[str]:
         """Return the label of each row whose probability is explained; empty for numbers."""

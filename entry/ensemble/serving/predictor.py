@@ -66,7 +66,7 @@ class Predictor:
         """What explains predictions."""
         bundle = self.bundle
         positive = None if bundle.positive is None else bundle.classes.index(bundle.positive)
-        return Explainer(bundle.ensemble, self.columns, bundle.sketch, positive)
+        return Explainer(bundle.ensemble, self.columns, bundle.sketch, positive, len(bundle.classes))
 
     def features(self, rows: Rows, unseen: Unseen | None = None) -> Floats:
         """Return the features of a request, shape (rows, columns), float64, NaN where missing.

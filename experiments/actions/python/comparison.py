@@ -14,12 +14,14 @@ from experiments.comparison.parity import Parity
 from experiments.config.arguments import key_of
 from experiments.config.compose import compose
 from experiments.config.keywords import arguments_of
-from experiments.errors import ConfigError, listed
+from experiments.errors import ConfigError, brief, listed
 from experiments.reporting.console import PlainConsole
 from experiments.reporting.markup import html_table, paragraph
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_STUDIES = "give studies of byoe.tune, their names, or None for the newest of each mode on the same data."
 
 
 def compare(studies: Study | str | Sequence[Study | str] | None = None, /, **keys: Any) -> Comparison:
@@ -36,8 +38,8 @@ def compare(studies: Study | str | Sequence[Study | str] | None = None, /, **key
         EnsembleError: The studies ran on different data.
     """
     with unchanged():
-        given = [studies] if isinstance(studies, Study | str) else studies
-        names = None if given is None else [getattr(study, "name", study) for study in given]
+        given = _listed(studies)
+        names = None if given is None else [study.name if isinstance(study, Study) else study for study in given]
         arguments = arguments_of({"action": "compare", **({} if names is None else {"compare.studies": names}), **keys})
         typed = {key_of(argument) for argument in arguments}
         objects = [study for study in given or () if isinstance(study, Study)]
@@ -50,6 +52,19 @@ def compare(studies: Study | str | Sequence[Study | str] | None = None, /, **key
         places = {key_of(place): place for study in objects for place in study.places}
         arguments += [place for key, place in places.items() if key not in typed]
         return Comparison(compare_studies(compose(arguments), PlainConsole(file=io.StringIO())))
+
+
+def _listed(studies: Any) -> list[Study | str] | None:
+    """Return the studies to compare; None for those that the configuration chooses."""
+    if studies is None:
+        return None
+    given = [studies] if isinstance(studies, Study | str) else studies
+    if not isinstance(given, list | tuple):
+        raise ConfigError(f"studies={brief(studies)}: {_STUDIES}")
+    for place, study in enumerate(given):
+        if not isinstance(study, Study | str):
+            raise ConfigError(f"studies[{place}]={brief(study)}: {_STUDIES}")
+    return list(given)
 
 
 class Comparison:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +18,7 @@ from sklearn.utils import Tags, assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_array,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -39,7 +42,7 @@ from experiments.config.compose import Composed, compose
 from experiments.config.groups import config_folders
 from experiments.config.keywords import arguments_of
 from experiments.data.datasets import Splits
-from experiments.errors import InputError
+from experiments.errors import InputError, brief
 from experiments.planning.ensemble import plan_ensemble
 from experiments.planning.recipe import plan_recipe
 
@@ -52,6 +55,10 @@ class InvalidInput(InputError, ValueError):
     """What an estimator was given cannot be used. It is a ``ValueError`` too, as scikit-learn expects."""
 
 
+class InvalidType(InputError, TypeError):
+    """What an estimator was given is not an array or table. It is a ``TypeError`` too, as scikit-learn expects."""
+
+
 @contextmanager
 def _as_value_errors() -> Iterator[None]:
     try:
@@ -59,7 +66,20 @@ def _as_value_errors() -> Iterator[None]:
     except RequestError as error:
         raise InvalidInput(str(error.details["message"])) from None
     except InputError as error:
-        raise InvalidInput(str(error)) from error
+        raise error if isinstance(error, InvalidType) else InvalidInput(str(error)) from error
+
+
+@contextmanager
+def _checking(name: str) -> Iterator[None]:
+    """Raise what scikit-learn's checks of an argument find as byoe's error, which names the argument."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        kind = InvalidInput if isinstance(error, ValueError) else InvalidType
+        text = str(error)
+        raise kind(text if re.search(rf"\b{name}\b", text) else f"{name}: {text}") from None
 
 
 class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -110,14 +130,12 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def _train(self, X: Any, y: Any, target: Floats, sample_weight: Any, classes: tuple[str, ...] = ()) -> Self:  # noqa: N803
         with _as_value_errors():
             columns, features = self._columns(X, target)
-            weights = None if sample_weight is None else _check_sample_weight(sample_weight, features, dtype=np.float64)
-            if weights is not None and ((weights < 0).any() or not weights.any()):
-                raise InvalidInput("sample_weight has negative values, or is 0 in every row.")
+            weights = _weights(sample_weight, features)
             name = y.name if isinstance(getattr(y, "name", None), str) else "y"
             positive = classes[1] if len(classes) == 2 else None
             table = Table(columns, name, features, target, weights, classes=classes, positive=positive)
             recipe = self._recipe(table)
-            training = fit_ensemble(recipe, table, None, effective_n_jobs(self.n_jobs))
+            training = fit_ensemble(recipe, table, None, self._threads())
             training = with_intervals(training, table, recipe.seed)
         self.columns_ = columns
         self.ensemble_ = training.ensemble
@@ -130,16 +148,22 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Return what the columns hold, and the features, shape (rows, columns)."""
         columns: tuple[Column, ...]
         if is_frame(X):
-            validate_data(self, X, skip_check_array=True)
+            with _checking("X"):
+                validate_data(self, X, skip_check_array=True)
             if not hasattr(self, "feature_names_in_") and not is_pandas(X):
                 self.feature_names_in_ = np.array(list(X.columns), dtype=object)
             read = training_table(_unindexed(X), None)[0].to_pandas(ignore_metadata=True)
-            check_consistent_length(read, target)
+            with _checking("y"):
+                check_consistent_length(read, target)
             columns = tuple(described(read[name], _PLACE, name)[0] for name in read.columns)
             features = np.column_stack([coded(read[column.name], _PLACE, column) for column in columns])
         else:
-            features = validate_data(*(self, X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
-            check_consistent_length(features, target)
+            with _checking("X"):
+                features = validate_data(
+                    *(self, X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
+                )
+            with _checking("y"):
+                check_consistent_length(features, target)
             columns = numbers(*(f"x{place}" for place in range(features.shape[1])))
         check_numbers(features, columns)
         return columns, np.ascontiguousarray(features)
@@ -168,11 +192,15 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def _features(self, X: Any) -> Floats:  # noqa: N803
         plain = all(column.is_plain for column in self.columns_)
         if plain and not is_frame(X):
-            array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+            with _checking("X"):
+                array = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
             return Matrix(np.ascontiguousarray(array)).features(self.columns_)
-        validate_data(self, X, skip_check_array=True, reset=False)
-        if not is_frame(X):
-            return Values(None, list(np.asarray(X, dtype=object).T)).features(self.columns_)
+        with _checking("X"):
+            if not is_frame(X):
+                X = check_array(X, dtype=object, ensure_all_finite=False, ensure_min_samples=0)  # noqa: N806
+            validate_data(self, X, skip_check_array=True, reset=False)
+            if not is_frame(X):
+                return Values(None, list(X.T)).features(self.columns_)
         by_name = hasattr(self, "feature_names_in_")
         X = _unindexed(X)  # noqa: N806
         names, values = columns_to_predict(X, [column.name for column in self.columns_] if by_name else X.columns)
@@ -197,6 +225,11 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         preset = self.ensemble is None or isinstance(self.ensemble, str)
         ensemble = plan_ensemble(config.ensemble, config.search.shared).for_target(table, preset=preset)
         return plan_recipe(config, ensemble, Splits(table, None, None, {})).recipe
+
+    def _threads(self) -> int:
+        if self.n_jobs is not None and (not isinstance(self.n_jobs, Integral) or self.n_jobs == 0):
+            raise InvalidInput(f"n_jobs={brief(self.n_jobs)}: give a number of threads, -1 for all cores, or None.")
+        return int(effective_n_jobs(self.n_jobs))
 
     def _further(self) -> dict[str, Any]:
         """Return the keys of the configuration that only one of the estimators has."""
@@ -243,11 +276,13 @@ class EnsembleRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]  # sci
             y: The target, shape (rows,).
             sample_weight: Row weights, shape (rows,), not negative; None if all rows count equally.
         """
-        target = _one_column(self, y)
-        if target.dtype.kind == "O":
-            target = target.astype(np.float64)
-        assert_all_finite(target, input_name="y")
-        return self._train(X, y, np.ascontiguousarray(target, dtype=np.float64), sample_weight)
+        with _checking("y"):
+            target = _one_column(self, y)
+            if target.dtype.kind == "O":
+                target = target.astype(np.float64)
+            assert_all_finite(target, input_name="y")
+            target = np.ascontiguousarray(target, dtype=np.float64)
+        return self._train(X, y, target, sample_weight)
 
     def predict(self, X: Any) -> Floats:  # noqa: N803
         """Return the predictions for rows like those of ``fit``, shape (rows,), float64."""
@@ -322,9 +357,10 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # s
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Fit the ensemble; ``y`` has the labels, and the rest is as in ``EnsembleRegressor.fit``."""
-        labels = _one_column(self, y)
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
+        with _checking("y"):
+            labels = _one_column(self, y)
+            assert_all_finite(labels, input_name="y")
+            check_classification_targets(labels)
         self.classes_, places = np.unique(labels, return_inverse=True)
         classes = tuple(map(str, self.classes_.tolist()))
         if len(classes) < 2:
@@ -368,6 +404,18 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # s
             return self.class_weight
         labels = {label: str(label) for label in self.classes_.tolist()}
         return {labels.get(key, key): weight for key, weight in self.class_weight.items()}
+
+
+def _weights(given: Any, features: Floats) -> Floats | None:
+    if given is None:
+        return None
+    with _checking("sample_weight"):
+        weights: Floats = _check_sample_weight(given, features, dtype=np.float64)
+    if not np.isfinite(weights).all():
+        raise InvalidInput("sample_weight has values that are missing or infinite.")
+    if (weights < 0).any() or not weights.any():
+        raise InvalidInput("sample_weight has negative values, or is 0 in every row.")
+    return weights
 
 
 def _one_column(estimator: BaseEstimator, y: Any) -> Any:

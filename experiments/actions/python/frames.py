@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ensemble.arguments import quoted
 from ensemble.column_types import canonical_text
-from experiments.errors import ConfigError, listed, storage_errors
+from experiments.errors import ConfigError, brief, listed, storage_errors
 from experiments.system.files import replace_file
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def is_array(data: object) -> bool:
 
 def is_frame(data: object) -> bool:
     """Whether something is a table with named columns: of pandas, polars, pyarrow, or any library that gives Arrow."""
-    return is_pandas(data) or hasattr(data, "__arrow_c_stream__")
+    return is_pandas(data) or (hasattr(data, "__arrow_c_stream__") and not hasattr(data, "dtype"))  # not a Series
 
 
 def training_table(data: Any, target: Any) -> tuple[pa.Table, str | None]:
@@ -124,10 +123,13 @@ def _of_pandas(frame: pd.DataFrame, *, check: bool = True) -> pa.Table:
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        reason = "; ".join(str(part) for part in error.args) or type(error).__name__
+        if frame.shape[1] > 1:  # which of the columns it is
+            for place in range(frame.shape[1]):
+                _of_pandas(frame.iloc[:, [place]], check=False)
+        reason = " ".join("; ".join(str(part) for part in error.args).split()).rstrip(".") or type(error).__name__
         raise ConfigError(
-            f"the DataFrame cannot be read: {' '.join(reason.split())}. Convert the column to numbers, text, dates or "
-            "true and false, or leave it out."
+            f"column {str(frame.columns[0])!r} of the DataFrame cannot be read: {reason}. Convert it to numbers, text, "
+            "dates or true and false, or drop it from the DataFrame."
         ) from None
     _check_types(table)
     return _with_text_categories(table)
@@ -139,7 +141,10 @@ def _of_arrow(data: Any) -> pa.Table:
     try:
         table = pa.table(data)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ConfigError(f"the DataFrame cannot be read as an Arrow table: {str(error).splitlines()[0]}.") from None
+        raise ConfigError(
+            f"the DataFrame cannot be read as an Arrow table: {str(error).splitlines()[0].rstrip('.')}. Convert its "
+            "columns to numbers, text, dates or true and false, or leave out those of other types."
+        ) from None
     _check_names(table.column_names, "rename them")
     _check_types(table)
     return _with_text_categories(table)
@@ -197,7 +202,7 @@ def _check_types(table: pa.Table) -> None:
         if not any(is_kind(kind) for is_kind in readable):
             raise ConfigError(
                 f"column {field.name!r} of the DataFrame holds {field.type}: convert it to numbers, text, dates or "
-                f"true and false, or leave it out with dataset.drop=[{quoted(field.name)}]."
+                "true and false, or drop it from the DataFrame."
             )
 
 
@@ -222,19 +227,25 @@ def _with_target(table: pa.Table, data: Any, target: Any) -> tuple[pa.Table, str
     import numpy as np
     import pyarrow as pa
 
-    if isinstance(target, int | float):
-        raise ConfigError(f"target={target!r}: give the name of the target column, or its values.")
+    if isinstance(target, int | float | bytes | dict) or hasattr(target, "columns") or not hasattr(target, "__len__"):
+        raise ConfigError(f"target={brief(target)}: give the name of the target column, or its values.")
     index = getattr(target, "index", None)
     if is_pandas(data) and hasattr(index, "equals") and not data.index.equals(index):
         raise ConfigError("the target's index is not that of the DataFrame: give both the rows in the same order.")
     name = getattr(target, "name", None)
     name = name if isinstance(name, str) and name else _TARGET
-    if name in table.column_names:
-        raise ConfigError(f"the DataFrame has a column {name!r} already: give the target's values another name.")
     try:
         values = pa.array(target, from_pandas=True) if hasattr(target, "dtype") else pa.array(np.asarray(target))
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ConfigError(f"the values of the target cannot be read: {str(error).splitlines()[0]}.") from None
+        raise ConfigError(
+            f"the values of the target cannot be read: {str(error).splitlines()[0].rstrip('.')}. Give a Series, an "
+            "array or a list with a number, text, or true or false for each row."
+        ) from None
     if len(values) != table.num_rows:
         raise ConfigError(f"the target has {len(values)} values, and the data {table.num_rows} rows.")
+    if name in table.column_names:
+        raise ConfigError(
+            f"the DataFrame has a column {name!r} already. Give that name as the target, or the target's values "
+            "another name."
+        )
     return table.append_column(name, values), name

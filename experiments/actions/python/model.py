@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.bundle_files import CODE
-from ensemble.intervals import LEVEL
+from ensemble.intervals import LEVEL, check_level
 from ensemble.recipe import BLENDED
 from ensemble.serving.errors import RequestError
 from ensemble.serving.explanation import CALL
@@ -27,9 +27,10 @@ from experiments.actions.python.frames import columns_to_predict, is_array, is_f
 from experiments.actions.python.unchanged import unchanged
 from experiments.config.compose import compose
 from experiments.config.keywords import arguments_of
-from experiments.errors import ConfigError
+from experiments.errors import ConfigError, brief
 from experiments.reporting.markup import html_table, paragraph
 from experiments.serving import models
+from experiments.study.verdict import score_rows
 from experiments.system.files import remove
 from experiments.system.machine import available_cores
 
@@ -56,7 +57,12 @@ def load(where: Any, /, **keys: Any) -> Model:
     """
     from ensemble.serving.predictor import Predictor
 
-    text = os.fspath(getattr(where, "folder", where))
+    if not isinstance(where, str | os.PathLike):
+        raise ConfigError(
+            f"where={brief(where)}: give a study or its name, a folder, a model.tar.gz, an MLflow run, name@alias or "
+            "s3://..."
+        )
+    text = os.fspath(where)
     with unchanged():
         composed = compose([*arguments_of({"model": text}), *arguments_of(keys)])
         # The model keeps its files, because a user's own class may read its code later.
@@ -140,9 +146,11 @@ class Model:
         import numpy as np
         import pandas as pd
 
-        problem = wrong_detail(detail, bool(self.classes))
+        given = detail if isinstance(detail, str) else brief(detail)
+        problem = wrong_detail(given, bool(self.classes))
         if problem is not None:
             raise ConfigError(problem)
+        check_level(level, "level")
         if detail == "interval":
             self._predictor.check_level(level, "level")
         unseen = Unseen()
@@ -182,8 +190,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         weights = self.manifest["weights"]
-        rows = [(name, f"{weights[name]:.3f}", *self._scores(name)) for name in self.members]
-        rows.append((BLENDED, "", *self._scores(BLENDED)))
+        names = score_rows(self.metrics, self.members)
+        rows = [(name, "" if name == BLENDED else f"{weights[name]:.3f}", *self._scores(name)) for name in names]
         header = ("", "weight", *(f"{split}_{score}" for split, score in self._shown))
         text = f"{self.origin}: predicts {self.target} from {len(self.columns)} columns; {self.manifest['rows']} rows"
         return f"<div>{paragraph(text, bold=True)}{html_table(header, rows)}</div>"

@@ -22,13 +22,14 @@ from experiments.config.arguments import key_of
 from experiments.config.compose import Composed, compose
 from experiments.config.keywords import arguments_of
 from experiments.config.paths import user_path
-from experiments.errors import ConfigError, InputError, did_you_mean, listed
+from experiments.errors import ConfigError, InputError, brief, did_you_mean, listed
 from experiments.planning.replay import over_arguments_of_study
 from experiments.reporting.bar import LineBar
 from experiments.reporting.console import PlainConsole
 from experiments.reporting.markup import paragraph
 from experiments.reporting.summary import Outcome, as_html, as_text
 from experiments.study.ledger import FILE, read
+from experiments.study.optuna_storage import EXAMPLE
 from experiments.study.spec import TrialResult, TrialState
 from experiments.system.files import remove
 
@@ -86,6 +87,8 @@ def replay(study: Study | str, /, *, mode: str, **keys: Any) -> Study:
     Raises:
         EnsembleError: As in ``tune``; a difference of numbers is not an error.
     """
+    if not isinstance(study, Study | str):
+        raise ConfigError(f"study={brief(study)}: give a study of byoe.tune, or its name.")
     with unchanged():
         name, places = (study.name, study.places) if isinstance(study, Study) else (study, ())
         given = arguments_of({"mode": mode, "action": "replay", "replay.study": name})
@@ -100,7 +103,7 @@ def _named(path: str | os.PathLike[str] | None, target: Any) -> list[str]:
     given: dict[str, Any] = {} if path is None else {"dataset": "file", "dataset.path": os.fspath(path)}
     if target is not None:
         if not isinstance(target, str):
-            raise ConfigError(f"target={target!r}: give the name of the target column.")
+            raise ConfigError(f"target={brief(target)}: give the name of the target column.")
         given["dataset.target"] = target
     return arguments_of(given)
 
@@ -244,6 +247,8 @@ class Study:
             InputError: The storage cannot be used, or has another study of this name.
             StorageError: It cannot be written.
         """
+        if not isinstance(output, str):
+            raise ConfigError(f"output={brief(output)}: give the address of a storage, such as {EXAMPLE}.")
         with unchanged():
             return export_to(self.folder, output).added
 
@@ -255,6 +260,12 @@ class Study:
         notes = "".join(paragraph(note) for note in self.notes)
         parity = "" if self.parity is None else paragraph(self.parity.line)
         return as_html(self._outcome) + parity + notes
+
+
+class UnknownFigure(ConfigError, KeyError):
+    """There is no such figure. It is a ``KeyError`` too, as that of any mapping."""
+
+    __str__ = Exception.__str__
 
 
 class Figures(Mapping[str, Any]):
@@ -271,13 +282,15 @@ class Figures(Mapping[str, Any]):
         return {name.removesuffix(".png"): figure for name, figure in {**figures.study, **figures.winner}.items()}
 
     def __getitem__(self, name: str) -> Any:
+        if not isinstance(name, str):
+            raise UnknownFigure(f"figures[{brief(name)}]: give the name of a figure. There are: {listed(self._drawn)}.")
         if name in self._drawn:
             return self._drawn[name]
         found = [known for known in self._drawn if name in known]
         if len(found) != 1:
             names = found or self._drawn
-            raise KeyError(
-                f"{name!r} names {len(found)} figures.{did_you_mean(name, names)} There are: {listed(names)}"
+            raise UnknownFigure(
+                f"{name!r} names {len(found)} figures.{did_you_mean(name, names)} There are: {listed(names)}."
             )
         return self._drawn[found[0]]
 

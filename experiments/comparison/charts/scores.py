@@ -18,7 +18,7 @@ from experiments.comparison.charts.plot import (
     rows_plot,
     series,
 )
-from experiments.comparison.measures import Measures
+from experiments.comparison.measures import Measures, blend_title
 from experiments.reporting.score_names import shown
 
 
@@ -39,7 +39,7 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": plain(f"CV {shown(score)}{of}, {side} is better")}, "zeroline": False},
-            "yaxis": rows_axis(names),
+            "yaxis": rows_axis([blend_title(measures) if name == BLENDED else name for name in names]),
             "shapes": [_band(len(names))] if names[-1] == BLENDED else [],
         },
     }
@@ -95,7 +95,8 @@ def _sentence(measures: Sequence[Measures], score: str) -> str:
     if len(known) > 1 and len(leading) == len(known):
         who = f"All blends have the same {shown(score)}, {value:.6g}"
     else:
-        who = f"The blend of {enumerated(leading)} has the {most} {shown(score)}, {value:.6g}"
+        what = "The blend" if BLENDED in best.names else f"{best.study.members[0]} alone,"
+        who = f"{what} of {enumerated(leading)} has the {most} {shown(score)}, {value:.6g}"
     members = [(found, name) for name in best.study.members if (found := best.score("cv", score, name)) is not None]
     if len(members) < 2:
         return f"{who}."

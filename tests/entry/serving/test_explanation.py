@@ -62,7 +62,7 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Table:
 
 def explainer_of(ensemble: FittedEnsemble, table: Table, positive: int | None = None) -> Explainer:
     found = sketch(table, np.full((table.rows, len(ensemble.models)), np.nan), ensemble.blend.weights)
-    return Explainer(ensemble, table.columns, found, positive)
+    return Explainer(ensemble, table.columns, found, positive, len(table.classes))
 
 
 def explained(explainer: Explainer, features: Floats) -> Explanation:
@@ -253,6 +253,28 @@ def test_parts_of_every_blend_of_classes_add_up(blend: str, classes: int) -> Non
     )
     assert_adds_up(found, ensemble, features)
     assert_is_the_same_alone(explainer, found, features)
+    assert len(found.each) == (3 if classes == 3 else 0)
+    for place, one in enumerate(found.each):
+        assert np.array_equal(one.predicted, ensemble.predict(features)[:, place])
+        assert np.allclose(one.base + one.parts.sum(axis=1), one.predicted, rtol=1e-9, atol=1e-15)
+        rows = found.classes == place
+        assert one.parts[rows].tobytes() == found.parts[rows].tobytes()
+    if classes == 3:  # what one class gains, the others lose
+        assert sum(one.base for one in found.each) == pytest.approx(1.0)
+        assert np.allclose(sum(one.parts for one in found.each), 0, atol=1e-9)
+
+
+CLASSIFIERS = [kind for kind, member in REGISTRY.items() if "multiclass" in member.tasks]
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_parts_of_every_member_of_classes_add_up(kind: str) -> None:
+    table = make_class_table(60, classes=3, missing=0.1)
+    ensemble, rows = fitted(table, kind), np.array(table.features[:3])
+    found = explained(explainer_of(ensemble, table), rows)
+    assert_adds_up(found, ensemble, rows)
+    for place, one in enumerate(found.each):
+        assert np.allclose(one.base + one.parts.sum(axis=1), ensemble.predict(rows)[:, place], rtol=1e-9, atol=1e-15)
 
 
 def test_your_own_member_and_one_column_are_explained(own_module: Callable[[str], str]) -> None:
@@ -310,6 +332,23 @@ def test_too_much_is_refused_with_the_limit_and_what_to_do() -> None:
     assert replace(sampled, columns=wide[:500]).most_rows(REQUEST) == 250
 
 
+def test_rows_that_take_too_long_are_refused_after_the_first_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_table(60)
+    ensemble = fitted(table, "svr")
+    explainer, features = explainer_of(ensemble, table), np.repeat(table.features, 9, axis=0)
+    members = ensemble.predict_members(features)
+    given = (features, members, ensemble.blend.predict(members, features), np.zeros(0, dtype=np.intp))
+    clock = iter(np.arange(0.0, 99.0, 0.5))
+    monkeypatch.setattr(explanation.time, "perf_counter", lambda: next(clock))
+    with pytest.raises(
+        RequestError, match=r"540 rows are too many .* takes 0\.5 s for each, so that up to 60 are possible\. Send"
+    ) as error:
+        explainer.explain(*given, REQUEST)
+    assert error.value.status == 413
+    assert next(clock) == 1.0  # it was looked at before the first row and after it
+    assert len(explainer.explain(*given, CALL).base) == 540
+
+
 @pytest.fixture(scope="module", params=["number", "two classes", "three classes"])
 def predictor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     """A saved model, read back."""
@@ -354,6 +393,15 @@ def test_every_format_has_the_same_explanation(predictor: Predictor) -> None:
         return
     assert list(columns["prediction"]) == document["predicted_label"] == prediction.labels()
     assert document["explained_label"] == [line["explained_label"] for line in lines] == prediction.explained_labels()
+    assert len(document.get("explanations", ())) == len(lines[0].get("explanations", ())) == len(found.each)
+    for place, one in enumerate(found.each):
+        of_label = document["explanations"][classes[place]]
+        probabilities = np.array(document["probabilities"])[:, place]
+        assert np.allclose(sum(map(np.array, [of_label["base"], *of_label["explanation"].values()])), probabilities)
+        assert list(of_label["standard_error"].values()) == np.asarray(one.errors).T.tolist()
+        of_line = [line["explanations"][classes[place]] for line in lines]
+        assert [line["base"] for line in of_line] == of_label["base"] == one.base.tolist()
+        assert [list(line["explanation"].values()) for line in of_line] == one.parts.tolist()
     for label, row, value in zip(
         document["explained_label"], document["probabilities"], found.predicted.tolist(), strict=True
     ):

@@ -158,3 +158,18 @@ def test_a_model_of_one_column_takes_a_plain_list_for_rows_and_another_for_one_r
     assert features_of(b"[1, null, 3]", JSON, [Column("a")]).shape == (3, 1)
     assert features_of(b"[1, null, 3]", JSON, numbers("a", "b", "c")).shape == (1, 3)
     assert features_of(b"[[1], [2]]", JSON, [Column("a")]).shape == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "got"),
+    [
+        ("text/csv; header=maybe", "maybe"),
+        ("text/csv; header=", ""),
+        ("text/csv; header=present; header=absent", "present, absent"),
+        ("text/csv; charset=utf-8; charset=utf-16", "utf-8, utf-16"),
+    ],
+)
+def test_a_parameter_that_is_unknown_or_has_two_values_is_refused(kind: str, got: str) -> None:
+    columns = numbers("a", "b")
+    assert refusal_of(b"1,2\n", kind, columns).details["got"] == got
+    assert features_of(b"1,2\n", "text/csv; header=absent; Header=ABSENT", columns).tolist() == [[1, 2]]

@@ -50,6 +50,13 @@ def test_rows_that_moved_exit_with_1_and_others_with_0(name: str, model: Path, b
     assert "drift: YES (a" in first.out
     assert first.out == again.out
     assert Path("moved.png").exists()
+    assert byoe("action=drift", f"model={name}", "input=moved.csv", "output=moved.csv").code == 2
+    assert byoe("action=drift", f"model={name}", "input=moved.csv", "output=found.csv").code == 1
+    header, largest, other = Path("found.csv").read_text().splitlines()
+    assert header.startswith("column,psi,")
+    assert largest.startswith("a,")
+    assert largest.endswith(",1")
+    assert other.startswith("b,")
     assert byoe("action=drift", f"model={name}", "input=moved.csv", "drift.threshold=99").code == (
         1 if "members disagree more" in first.out else 0  # which the key leaves as it is
     )
@@ -81,7 +88,8 @@ def test_a_column_that_no_row_has_and_unknown_categories_are_a_drift(project: Pa
         (("header=absent",), "input is missing"),
         (("input=same.csv", "model=old"), "an earlier version of byoe has saved it"),
         (("input=same.csv", "model=hurt"), "sketch.json is not the file that was saved"),
-        (("input=same.csv", "output=drift.csv"), "ends with .png"),
+        (("input=same.csv", "output=drift.txt"), "ends with .png, or .csv for the table"),
+        (("input=one.csv",), "one.csv has 1 row, in which chance explains any difference of a column. Give at least "),
         (("input=same.csv", "drift.threshold=-1"), "drift.threshold=-1: it must be a number above 0"),
         (("input=same.csv", "drift.disagreement=nan"), "drift.disagreement=nan"),
     ],
@@ -90,6 +98,7 @@ def test_a_mistake_is_one_message(arguments: tuple[str, ...], message: str, mode
     Path("empty.csv").touch()
     Path("header.csv").write_text("a,b\n")
     Path("other.csv").write_text("x,b\n1,2\n")
+    Path("one.csv").write_text("a,b\n30,2\n")
     if arguments[-1] == "model=old":
         shutil.copytree(model, "old")
         manifest = json.loads(Path("old/manifest.json").read_text())

@@ -45,6 +45,12 @@ def test_studies_are_listed_with_a_leaderboard_of_the_newest_ones_data(folder: P
     assert {(line["study"], line["model"]) for line in document["leaderboard"]} == {
         (study, model) for study in ("laptop", "server") for model in ("blended", "xgboost", "ridge")
     }
+    single = scored(0, {"xgboost__eta": 0.1}, members=("xgboost",))
+    same = {name: value for name, value in single.metrics.items() if "_xgboost" in name}
+    same |= {name.replace("xgboost", "blended"): value for name, value in same.items()}
+    add_study(folder, "alone", [dataclasses.replace(single, metrics=same)], members=("xgboost",))
+    board = byoe("action=list", "study=laptop").out.partition("best of each model")[2]
+    assert [line.split()[1] for line in board.splitlines() if " alone " in line] == ["xgboost"]
     of_other = byoe("action=list", "study=other").out.partition("best of each model")[2]
     assert "laptop" not in of_other
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICK, Ended, run_command
+from tests.conftest import PROJECT, QUICK, Ended, run_command
+from tests.docs.markdown import blocks, steps
+from tests.docs.shell import unlike
 from tests.doubles.aws.double import Double
 from tests.support.docker import left_behind, require_image
 from tests.support.records import logged_runs, recorded_trials
@@ -20,6 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning"),  # moto's own
     pytest.mark.timeout(1200),
 ]
+README = PROJECT / "README.md"
 SEARCH = ("search.startup_trials=2", "search.window=2", *QUICK)
 
 
@@ -74,4 +77,11 @@ def test_one_study_in_three_places_has_one_history(
     compared = byoe("action=compare", "compare.studies=[mine]")
     assert compared.code == 0, compared.err
     assert "parity: PASS (2 of 2 trials equal)\n  equal to the bit: 2 of 2" in compared.out
+    shown = [step for block in blocks(README) if block.language == "console" for step in steps(block)]
+    shown = [step for step in shown if "study=mine" in step.command or "studies=[mine]" in step.command]
+    own = [{argument for argument in command if "n_trials" not in argument} for command in (local, containers, remote)]
+    for step, arguments in zip(shown[:3], own, strict=True):
+        typed = [word for word in step.command.split()[2:] if "n_trials" not in word and "budget" not in word]
+        assert set(typed) <= arguments
+    assert unlike(shown[3].output, compared.out) is None
     assert left_behind() == before

@@ -126,6 +126,9 @@ def test_a_search_learns_from_another_on_sagemaker_as_in_mode_local(
     ended = byoe(*remote(double, "mode.budget_usd=9", *learning, study="there"))
     assert ended.code == 0, ended.err
     assert "search.learn_from=whole: the sampler learned 5 of 5 trials of study whole." in ended.out
+    assert "learned, before its first trial: 5 of 5 trials of study whole\n" in ended.out
+    runs = [run for run in logged_runs(project, "byoe-diabetes", "study") if run.data.tags["byoe.study"] != "whole"]
+    assert [run.data.params["learned_from"] for run in runs] == ["5 of 5 trials of study whole"] * 2
     here, there, alone = (recorded_trials(project, study) for study in ("here", "there", "whole"))
     assert numbers(there) == numbers(here)
     assert [trial["params"] for trial in here[:3]] == [trial["params"] for trial in alone[:3]]  # the first points

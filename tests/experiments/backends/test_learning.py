@@ -273,7 +273,12 @@ def held(folder: Path) -> None:
             URL,
             "scored by a value that is maximised, and this search by cv_rmse_blended",
         ),
-        (lambda folder: None, "mysql://user:secret@host/db:name", r"mysql://\*\*\*@host/db:name: Python's client"),
+        (
+            lambda folder: None,
+            "mysql://user:secret@host/db:name",
+            r"mysql://\*\*\*@host/db:name: the module MySQLdb, .* pip install 'mysqlclient', or write mysql\+pymysql://",
+        ),
+        (lambda folder: None, "postgres://user:secret@host/db", "no database 'postgres'. Did you mean 'postgresql'"),
         (held, "source", "study source runs now"),
         (
             lambda folder: with_score(folder, "search.objective=cv_mae_blended"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -89,8 +90,15 @@ def test_without_studies_the_command_that_makes_one_is_reported(folder: Path) ->
     with pytest.raises(ConfigError, match=r"only mode=local has .* mode=sagemaker action=replay replay.study=laptop"):
         chosen(folder)
     edit_facts(add_study(folder, "again", TRIALS[:1], given=True), replay_of="laptop")
-    with pytest.raises(ConfigError, match=r"on the data of again, .* action=replay replay.study=laptop"):
+    with pytest.raises(ConfigError, match=r"on the data of again, .* action=replay replay.study=laptop\. Or name"):
         chosen(folder)
+    shutil.rmtree(folder / "studies" / "laptop")
+    with pytest.raises(ConfigError, match=r"action=replay replay.study=again\. Or name"):
+        chosen(folder)
+    (folder / "elsewhere").mkdir()
+    shutil.move(folder / "studies", folder / "elsewhere")
+    with pytest.raises(ConfigError, match=r"replay.study=again paths.studies=elsewhere/studies\. Or name"):
+        chosen(folder / "elsewhere")
 
 
 def test_a_study_without_a_finished_trial_is_empty(folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.cli import ACTIONS
 from experiments.config.completion import SHELLS, completion
+from experiments.config.schema import known_values
 
 
 def completed(typed: str) -> list[str]:
@@ -28,6 +29,8 @@ def completed(typed: str) -> list[str]:
         ("byoe search.n_tr", ["search.n_trials="]),
         ("byoe mode.budget", ["mode.budget_usd="]),
         ("byoe search.baseline=", ["true", "false"]),
+        ("byoe detail=", ["blended", "probabilities", "members", "interval", "explanation"]),
+        ("byoe serving.inference_output=[pro", ["[probability]", "[probabilities]"]),
         ("byoe --comp", ["--completion"]),
         ("byoe dataset.path=/etc/hostn", ["/etc/hostname"]),
         ("byoe nothing.of.this", []),
@@ -37,6 +40,9 @@ def test_bash_offers_keys_values_and_files(typed: str, offered: list[str]) -> No
     assert completed(typed) == offered
 
 
-def test_every_shell_knows_every_action() -> None:
+def test_every_shell_knows_every_action_and_every_value() -> None:
+    known = known_values()
+    values = {f"{key}={value}" for key in known for value in known[key] if key != "serving.inference_output"}
     for shell in SHELLS:
-        assert set(ACTIONS) <= set(completion(shell, ACTIONS).replace("'", " ").replace("(", " ").split())
+        script = completion(shell, ACTIONS).replace("'", " ").replace("(", " ").replace(")", " ").split()
+        assert {*ACTIONS, *values} <= set(script)

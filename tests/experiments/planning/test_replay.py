@@ -80,6 +80,8 @@ def test_what_a_record_may_not_decide_is_refused_unless_it_is_typed(argument: st
     assert str(refused.value).startswith(f"replay.study=unusual: its record has the argument {argument}, and ")
     assert problem in str(refused.value)
     assert f"add {shlex.quote(argument)} to the command" in str(refused.value)
+    with pytest.raises(ConfigError, match=r"^model=unusual: its record has the argument"):  # as action=shrink names it
+        over_arguments_of_study(compose(REPLAY), "model")
 
 
 def test_a_variable_in_recorded_text_is_text(folder: Path) -> None:

@@ -32,6 +32,8 @@ def test_a_notebook_gets_one_line_that_is_rewritten(study: StudySpec, monkeypatc
     *_, last = text.split("\r")
     scores = "1 failed, best blend 9.5, best member 9 xgboost"
     assert last.rstrip() == f"{study.name} [##########] 3/3  {scores}  2 jobs run"
+    monkeypatch.setattr("tests.experiments.reporting.test_bar.MEMBERS", MEMBERS[:1])
+    assert "3/3  1 failed, best 9.5  2 jobs run" in shown(study, Notebook(), monkeypatch)
 
 
 def test_a_terminal_gets_a_line_of_its_width(study: StudySpec, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from experiments.reporting.summary import NARROWEST, Outcome, as_text, show
+from experiments.study.learning import Learned, ScoredTrial
 from experiments.study.serving_cost import ServingCost
 from experiments.study.spec import StudySpec, TrialResult
 from tests.experiments.reporting.builder import MEMBERS, class_trial, failed, pruned, trial
@@ -32,6 +33,14 @@ def test_table_has_a_row_for_each_member_and_for_the_blend(study: StudySpec) -> 
     assert "2 trials, 1 failed" in "\n".join(lines)
     assert "best: trial 0, cv_rmse_blended = 10" in "\n".join(lines)
     assert "  xgboost  max_depth=3" in lines
+
+
+def test_what_the_sampler_was_told_of_others_is_in_the_head(study: StudySpec) -> None:
+    told = (ScoredTrial({}, 1.0), ScoredTrial({}, 2.0))
+    sources = (Learned("a", "study a", told, (), outside=1), Learned("b", "Optuna's study b", told[:1], (), unscored=3))
+    text = shown(dataclasses.replace(study, learned=sources), trial(0, 11.0, 12.0, 10.0))
+    assert "\nlearned, before its first trial: 2 of 3 trials of study a; 1 of 4 trials of Optuna's study b\n" in text
+    assert "learned, before" not in shown(study, trial(0, 11.0, 12.0, 10.0))
 
 
 def test_the_verdict_is_below_the_table(study: StudySpec) -> None:
@@ -171,6 +180,9 @@ def test_rounds_that_were_found_are_named(study: StudySpec) -> None:
     found = dataclasses.replace(best, info={**best.info, "rounds": {"xgboost": 40, "catboost": 300}})
     assert "Boosting rounds that were found, one number for all folds: xgboost 40, catboost 300." in shown(study, found)
     assert "rounds" not in shown(study, best)
+    served = {"final_rows": "all", "rows": 60, "rows_served": 100, "rounds_served": {"xgboost": 40, "catboost": 433}}
+    text = " ".join(shown(study, dataclasses.replace(found, info={**found.info, **served})).split())
+    assert "(ensemble.final_rows). With more rows, its boosters have more rounds: catboost 433. The scores" in text
 
 
 def test_what_a_time_limit_left_out_is_named(study: StudySpec) -> None:

@@ -45,6 +45,7 @@ def known(bundle: Path) -> Card:
         final=final,
         importance={"b": 0.1, "a|x": 2.0},
         out_of_fold=predictions,
+        tested=predictions,
         parity=["parity: PASS (1 of 1)"],
     )
 
@@ -59,7 +60,7 @@ def test_a_card_has_data_scores_parity_versions_licences_and_what_it_is_not_for(
         "kfold, k=2",
         f"| cv | rmse | {manifest['metrics']['cv_rmse_blended']:.6g} |",
         " to ",
-        "| test | rmse | 2.5 |",
+        "| test | rmse | 2.5 | 1 to 1 |",
         "Intervals of 90% hold 91.0% of the test rows (95% interval 80.0% to 97.0%); their mean size is 3.25.",
         "predictions are 1 too high on average",
         "- a\\|x: 2",
@@ -69,6 +70,12 @@ def test_a_card_has_data_scores_parity_versions_licences_and_what_it_is_not_for(
     ):
         assert part in text, part
     assert text.index("a\\|x") < text.index("- b: 0.1")
+    listed = [
+        line.split(" | ")[0].strip("| ") for line in text.splitlines() if line.count(" | ") == 2 and "==" not in line
+    ]
+    members = {member["kind"] for member in manifest["members"]}
+    assert members == {"ridge"}
+    assert listed[listed.index("python") :] == ["python", "numpy", "scikit-learn", "scipy", "skops"]
 
 
 def test_a_card_of_a_bundle_alone_says_what_is_not_known(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from experiments.serving.rehearsal import csv_of, rows_of_csv
+from experiments.serving.example import csv_of
+from experiments.serving.rehearsal import rows_of_csv
 
 
 def test_missing_values_are_empty_cells() -> None:

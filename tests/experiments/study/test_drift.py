@@ -73,3 +73,20 @@ def test_members_that_disagree_more_than_out_of_fold_are_a_drift(apart: float, e
     assert found.disagreement == pytest.approx(apart)
     assert found.disagree is expected
     assert not found.drifted
+
+
+def test_a_column_without_a_drift_needs_rows_that_could_show_one() -> None:
+    table = Table(COLUMNS[:1], "y", np.random.RandomState(0).normal(size=(1000, 1)), np.zeros(1000))
+    found = sketch(table, np.full((1000, 1), np.nan), [1.0])
+
+    def of(rows: int, value: float, threshold: float = 0.2) -> Drift:
+        counts = Counts(found)
+        counts.add(np.full((rows, 1), value), None)
+        return drift_of(found, counts.as_dict({}), threshold, 1.5)
+
+    fewest = of(1, 0.0).fewest
+    assert 5 < fewest < 20
+    assert not of(fewest - 1, 99.0).drifted
+    assert of(fewest - 1, 99.0).fewest == fewest
+    assert of(fewest, 99.0).drifted
+    assert of(300, 99.0, threshold=99.0).fewest == 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ensemble.channel import write_channel
@@ -13,10 +13,12 @@ from ensemble.cli import main
 from ensemble.documents import read_json
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.wire import encode_recipe
+from experiments.actions.shrink import priced_steps
 from experiments.aws.pricing import serverless_usd
 from experiments.reporting.shrink import compared, sentence
-from experiments.study.predictions import Predictions
-from experiments.study.shrink import Step, chosen, difference_on_test_rows, shrink_steps
+from experiments.serving.memory import Rehearsal
+from experiments.serving.part_memory import part_bytes
+from experiments.study.shrink import Step, chosen, shrink_steps
 from tests.entry.conftest import make_table
 
 RECIPE = Recipe(
@@ -84,15 +86,46 @@ def test_a_step_is_one_sentence_and_a_million_requests_have_a_price() -> None:
     assert serverless_usd(100.0, 3072) == pytest.approx(6.0)  # a tenth of a second at $0.00006
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_models_are_compared_on_the_same_test_rows(shift: float, tmp_path: Path) -> None:
-    random = np.random.RandomState(0)
-    target = random.normal(size=300)
-    blended = target + random.normal(size=300)
-    for name, values in (("one", blended), ("two", blended + shift * np.sign(blended - target))):
-        Predictions(target, values[:, None], values, None, ("a",)).write(tmp_path / f"{name}.npz")
-    found = difference_on_test_rows(tmp_path / "one.npz", tmp_path / "two.npz", "rmse")
-    assert found is not None
-    assert found[0] == pytest.approx(np.sqrt(np.mean((blended - target) ** 2)))
-    assert bool(found[2] > 0) is (shift > 0)
-    assert difference_on_test_rows(tmp_path / "one.npz", tmp_path / "none.npz", "rmse") is None
+def rehearsal(memory: int | None, peak: int | None) -> Rehearsal:
+    return Rehearsal(memory, 1.0, peak, 1.0, "image")
+
+
+@pytest.mark.parametrize(
+    ("known", "used", "sizes"),
+    [
+        (None, [900, 900, 300], [1024, 1024, 1024]),  # the first fits, and so all others
+        (None, [3000, 1500, 300], [3072, 2048, 1024]),
+        (None, [1000, 950, 300], [2048, 1024, 1024]),  # a server needs some more
+        (None, [9000, 1500, 300], [None, 2048, 1024]),
+        (None, [None, None, None], [None, None, None]),
+        (rehearsal(1024, 500), [], [1024, 1024, 1024]),
+        (rehearsal(3072, 2500), [2300, 1900, 300], [3072, 3072, 1024]),  # the container had 200 more
+        (rehearsal(4096, None), [2300, 1900, 300], [4096, 2048, 1024]),
+        (rehearsal(None, None), [9000, 1900, None], [None, 2048, 2048]),
+    ],
+)
+def test_each_step_has_the_smallest_size_for_what_was_measured(
+    known: Rehearsal | None, used: list[int | None], sizes: list[int | None]
+) -> None:
+    found = [step(0.0), step(0.1), step(0.2, members=("a",))]
+    if known is not None and known.peak_bytes is not None:
+        known = replace(known, peak_bytes=known.peak_bytes * 2**20)
+    left = iter(used)
+
+    def measured(members: Sequence[str], models: int) -> int | None:
+        megabytes = next(left)
+        return None if megabytes is None else megabytes * 2**20
+
+    priced = priced_steps(found, known, measured)
+    assert [one.memory_mb for one in priced] == sizes
+    assert [one.usd for one in priced] == [None if size is None else serverless_usd(1.0, size) for size in sizes]
+
+
+@pytest.mark.slow  # two processes that import the libraries of a model
+def test_the_memory_of_a_part_is_measured_where_it_answers(trained: Path) -> None:
+    whole = part_bytes(trained / "model", [member.name for member in RECIPE.members], 4)
+    part = part_bytes(trained / "model", ["ridge"], 1)
+    assert whole is not None
+    assert part is not None
+    assert 50 * 2**20 < part <= 1.05 * whole < 600 * 2**20
+    assert part_bytes(trained / "model", [], 1) is None

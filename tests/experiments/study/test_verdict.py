@@ -79,13 +79,13 @@ def test_an_interval_with_zero_is_undecided(score: str, low: float, high: float,
 
 
 def test_a_single_member_has_no_row_of_the_blend_unless_the_blend_changes_it() -> None:
-    assert score_rows(TWO[0], MEMBERS) == [*MEMBERS, "blended"]
+    assert score_rows(TWO[0].metrics, MEMBERS) == [*MEMBERS, "blended"]
     metrics = {name: value for name, value in TWO[0].metrics.items() if "_catboost" not in name}
     metrics |= {name.replace("xgboost", "blended"): value for name, value in metrics.items() if "xgboost" in name}
     single = dataclasses.replace(TWO[0], metrics=metrics, info={"weights": {"xgboost": 1.0}})
-    assert score_rows(single, ["xgboost"]) == ["xgboost"]
+    assert score_rows(single.metrics, ["xgboost"]) == ["xgboost"]
     calibrated = dataclasses.replace(single, metrics={**metrics, "cv_rmse_blended": 10.9})
-    assert score_rows(calibrated, ["xgboost"]) == ["xgboost", "blended"]
+    assert score_rows(calibrated.metrics, ["xgboost"]) == ["xgboost", "blended"]
 
 
 @pytest.mark.parametrize(

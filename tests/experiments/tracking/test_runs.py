@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.errors import StudyFailed
+from experiments.study.learning import Learned, ScoredTrial
 from experiments.study.spec import StudySpec, TrialResult
 from experiments.tracking import runs
 from experiments.tracking.runs import LONGEST_PARAM, Tracker, Winner, log_in_parts
@@ -26,7 +27,8 @@ COMPLETE = TrialResult(0, "complete", {"xgboost__eta": 0.25}, 0.0, 1.0, {"cv_rms
 
 @pytest.fixture(scope="module")
 def study() -> StudySpec:
-    return planned("search.n_trials=3")
+    learned = (Learned("a", "study a", (ScoredTrial({}, 1.0),), (), outside=1),)
+    return dataclasses.replace(planned("search.n_trials=3"), learned=learned)
 
 
 @pytest.fixture
@@ -152,6 +154,7 @@ def test_the_run_of_a_study_has_its_parameters_its_summary_and_one_winner(
         "folds_k": "5",
         "n_trials": "3",
         "sampler": "tpe",
+        "learned_from": "1 of 2 trials of study a",
         "xgboost__eta": "0.25",
     }
     assert wanted.items() <= study.data.params.items()

@@ -8,7 +8,8 @@ import zlib
 from typing import Any, cast
 from urllib.parse import unquote
 
-from experiments.tracking.views import STUDIES, TRIALS, Columns, save_views, trials_page
+from experiments.sagemaker_requests.limits import STUDY_NAME_LENGTH
+from experiments.tracking.views import LONGEST_STUDY, STUDIES, TRIALS, Columns, save_views, trials_page
 from tests.experiments.tracking.client import FakeClient
 
 COLUMNS = Columns("rmse", ["xgboost", "ridge"], ["xgboost__eta", "ridge__alpha"], "cv_rmse_blended")
@@ -59,6 +60,9 @@ def test_a_column_is_as_wide_as_its_name() -> None:
     assert set(found["columnWidths"]) == {*found["selectedColumns"], "attributes.`Run Name`"}
     for column, width in found["columnWidths"].items():
         assert width >= 7 * len(column.partition("`")[2])
+    assert LONGEST_STUDY == STUDY_NAME_LENGTH
+    assert found["columnWidths"]["attributes.`Run Name`"] > 7 * LONGEST_STUDY + 60  # and what is beside the name
+    assert state(saved(COLUMNS), TRIALS)["columnWidths"]["tags.`byoe.study`"] > 7 * LONGEST_STUDY
 
 
 def test_members_of_earlier_studies_keep_their_columns() -> None:

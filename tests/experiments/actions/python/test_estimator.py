@@ -227,6 +227,10 @@ def test_weights_count() -> None:
         ({"final": "x"}, "ensemble.final='x' is not valid"),
         ({"blend": "average"}, "average"),
         ({"seed": -1}, "search.seed: -1"),
+        ({"ensemble": {}}, "ensemble.members={} does not name a member"),
+        ({"n_jobs": "all"}, "n_jobs='all': give a number of threads"),
+        ({"n_jobs": 0}, "n_jobs=0: give a number of threads"),
+        ({"params": []}, "ensemble.params: .* It must be a mapping"),
     ],
 )  # fmt: skip
 def test_a_wrong_parameter_is_refused_by_fit(settings: dict[str, Any], message: str) -> None:
@@ -249,6 +253,29 @@ def test_rows_that_do_not_fit_are_refused(rows: Any, message: str) -> None:
     fitted = EnsembleRegressor(["ridge"], folds=2).fit(frame, target)
     with pytest.raises(ValueError, match=message):
         fitted.predict(rows(frame))
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("given", [None, 3, True, "", b"x", [], {}, ["a"], object(), np.zeros(0)])
+def test_what_is_not_a_table_is_one_error_that_names_the_argument(given: Any) -> None:
+    frame, target = homes()
+    fitted = EnsembleRegressor(["ridge"], folds=2).fit(frame, target)
+    for name, call in [
+        ("X", lambda: fitted.predict(given)),
+        ("X", lambda: EnsembleRegressor(["ridge"]).fit(given, target)),
+        ("y", lambda: EnsembleRegressor(["ridge"]).fit(frame, given)),
+        ("X", lambda: EnsembleClassifier(["linear"]).fit(given, target > 1)),
+        ("y", lambda: EnsembleClassifier(["linear"]).fit(frame, given)),
+        ("level", lambda: fitted.predict_interval(frame, level=given)),
+    ]:
+        with pytest.raises(InputError, match=rf"\b{name}\b"):
+            call()
+
+
+@pytest.mark.parametrize("given", [np.nan, "", b"x", [], {}, ["a"], object(), -1, 0, [1.0, np.inf]])
+def test_weights_that_are_not_numbers_are_refused(given: Any) -> None:
+    with pytest.raises(InputError, match="sample_weight"):
+        EnsembleRegressor(["ridge"], folds=2).fit(*homes(), sample_weight=given)
 
 
 def test_members_cannot_be_set_without_a_name() -> None:

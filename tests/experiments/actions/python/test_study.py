@@ -239,6 +239,58 @@ def test_a_model_refuses_rows_that_do_not_fit(study: byoe.Study) -> None:
             model.predict(frame, detail=detail)
 
 
+WRONG: tuple[Any, ...] = (None, 3, 1.5, True, b"x", [], {}, [None], object(), np.zeros(0), homes())
+
+
+def test_an_argument_of_another_type_is_one_error_that_names_it(study: byoe.Study) -> None:
+    model, rows = study.model(), homes()
+    calls: list[tuple[str, Any, tuple[type, ...]]] = [
+        ("study", lambda given: byoe.replay(given, mode="local"), ()),
+        ("mode", lambda given: byoe.replay(study, mode=given), ()),
+        ("studies", byoe.compare, (type(None),)),
+        ("studies[1]", lambda given: byoe.compare([study, given]), ()),
+        ("where", byoe.load, ()),
+        ("output", study.export, ()),
+        ("figures", lambda given: study.figures[given], ()),
+        ("rows", model.predict, (pd.DataFrame,)),
+        ("detail", lambda given: model.predict(rows, given), ()),
+        ("level", lambda given: model.predict(rows, level=given), ()),
+        ("target", lambda given: byoe.tune(rows, target=given), ()),
+        ("target", lambda given: byoe.tune("homes.csv", target=given), ()),
+        ("data", lambda given: byoe.tune(given, target="price"), (pd.DataFrame, type(None))),
+    ]
+    for name, call, possible in calls:
+        for given in WRONG:
+            if isinstance(given, possible):
+                continue
+            with pytest.raises(byoe.InputError) as raised:
+                call(given)
+            found = str(raised.value)
+            assert re.search(rf"\b{re.escape(name)}|array has the shape", found), (name, given, found)
+            assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda study: study.export(""), "output= is not the address of a storage: give one, such as sqlite:///"),
+        (lambda study: study.export(Path("a.db")), "give the address of a storage, such as sqlite:///optuna.db"),
+        (lambda study: byoe.load(""), "model= names no model: name a model with model=<study, folder"),
+        (lambda study: byoe.compare([]), "compare.studies=[] names no study. Name two or more"),
+        (lambda study: byoe.tune("", target="price"), "dataset=file needs dataset.path"),
+        (lambda study: byoe.tune("homes.csv", target="price", study=["a"]), "study=['a']: a list cannot be a value"),
+        (lambda study: byoe.tune("homes.csv", target="price", study=np.nan), "study=nan: a float cannot be a value"),
+        (lambda study: byoe.tune("homes.csv", target="price", mode="\0"), "a null character is not possible"),
+        (lambda study: byoe.tune(homes(), target=homes()["price"]), "Give that name as the target"),
+        (lambda study: study.figures["wieghts"], "names 0 figures. Did you mean 'blend_weights'? There are:"),
+    ],
+)
+def test_an_empty_or_impossible_argument_names_the_fix(study: byoe.Study, call: Any, message: str) -> None:
+    with pytest.raises(byoe.InputError) as raised:
+        call(study)
+    assert message in str(raised.value)
+
+
 def test_an_unknown_category_is_a_warning(study: byoe.Study) -> None:
     with pytest.warns(UserWarning, match="town: 60 of 60 rows have a category that the training rows do not have"):
         study.model().predict(homes().assign(town="bergen"))
