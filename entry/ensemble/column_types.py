@@ -245,12 +245,18 @@ def _notes(
     return _other_note(cells, name)
 
 
+def is_other_date(text: str) -> bool:
+    """Whether a text seems to be a date, and is not an ISO date."""
+    return _OTHER_DATE.fullmatch(text.strip()) is not None
+
+
 def _other_note(cells: Mapping[str, int], name: str) -> tuple[str, ...]:
     """Return a sentence about texts of which most are dates in another notation, or numbers with a unit."""
-    dates = {value: _OTHER_DATE.fullmatch(value.strip()) is not None for value in cells}
+    dates = {value: is_other_date(value) for value in cells}
     if share_of(cells, dates) >= 0.5:
         example = next(value for value in sorted(cells) if dates[value])
-        return (f"{name}: dates such as {example!r} are read as categories; to read dates, write 2024-12-31",)
+        fix = f"write 2024-12-31, or leave them out with {as_argument('dataset.drop', [name])}"
+        return (f"{name}: dates such as {example!r} are read as categories; {fix}",)
     found = {value: _MEASURED.fullmatch(value.strip()) for value in cells}
     units = {match[1] for match in found.values() if match is not None}
     large = units <= _LARGE

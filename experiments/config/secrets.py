@@ -50,7 +50,7 @@ def without_parts(text: str, address: str) -> str:
     """Return a library's text about an address, in which neither the address nor a secret part of it occurs."""
     found = _WHOLE.fullmatch(address)
     text = masked(text.replace(address, masked_value(address)))
-    if found is None or _is_without_user(found[1]):
+    if found is None or _is_without_user(found[1], found[2]):
         return text
     user, at, rest = found[2].rpartition("@")
     parts = re.split(r"[:/@]", user) if at else []
@@ -61,12 +61,14 @@ def without_parts(text: str, address: str) -> str:
     return text
 
 
-def _is_without_user(scheme: str) -> bool:
-    return scheme.lower() in _WITHOUT_USER
+def _is_without_user(scheme: str, rest: str) -> bool:
+    # The name of a bucket or host has neither character.
+    host = rest.partition("/")[0]
+    return scheme.lower() in _WITHOUT_USER and not (scheme.lower() == "s3" and (":" in host or "@" in host))
 
 
 def _masked(scheme: str, rest: str) -> str:
-    if not _is_without_user(scheme):
+    if not _is_without_user(scheme, rest):
         _, at, after = rest.rpartition("@")
         rest = _QUERY.sub(rf"\1{MASK}", f"{MASK}@{after}" if at else after)
         rest = re.sub(r"#.+", f"#{MASK}", rest, flags=re.DOTALL)

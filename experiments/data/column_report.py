@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ensemble.arguments import as_argument
 from ensemble.arrays import Floats
-from ensemble.column_types import DeclaredType
+from ensemble.column_types import DeclaredType, is_other_date
 from ensemble.members import Member
 from ensemble.table import Column, Table
 from ensemble.targets import named_label, named_labels
@@ -29,12 +29,13 @@ MANY_LEVELS = 1000
 HEAVY_TAIL, TAIL_SHARE = 10.0, 0.5
 # Rows on which a feature is compared with the target, the fewest and the most; and from when on it explains nearly all.
 LEAK_ROWS, LEAK = (20, 10_000), 0.99
+# Columns that are shown.
+MOST_COLUMNS = 40
 # Classes that are shown, and the share of an equal share below which a class is rare.
 MOST_CLASSES, RARE = 20, 0.1
 # With fewer training rows the scores are mostly chance.
 FEW_ROWS = 50
 _NO_ISO_DATE = "dates?"
-_DATE = re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( .*)?")
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,26 @@ class DataReport:
         table = TextTable(box=None, pad_edge=False, padding=(0, 1))
         for title in ("column", "type", "missing", "distinct", ""):
             table.add_column(title, justify="right" if title in ("missing", "distinct") else "left")
-        for column in self.columns:
+        shown = self._shown()
+        for column in shown:
             missing = f"{column.missing:.1%}" if column.missing else ""
             table.add_row(column.name, column.type, missing, str(column.distinct), column.remark)
         types = "|".join(get_args(DeclaredType))
         hint = Text(f"To read a column otherwise: dataset.columns.<name>={types}")
-        return Group(Text(f"{self.described_rows}."), table, hint, *self._rendered_classes())
+        others = [Text(self._others(shown))] if len(shown) < len(self.columns) else []
+        return Group(Text(f"{self.described_rows}."), table, *others, hint, *self._rendered_classes())
+
+    def _shown(self) -> list[ColumnReport]:
+        """Return the columns to show, in order: of many those with a remark, other types than number, or gaps first."""
+        ordered = sorted(self.columns, key=lambda one: (not one.remark, one.type == "number", not one.missing))
+        shown = {one.name for one in ordered[:MOST_COLUMNS]}
+        return [one for one in self.columns if one.name in shown]
+
+    def _others(self, shown: Sequence[ColumnReport]) -> str:
+        counts = Counter(one.type for one in self.columns)
+        counts.subtract(one.type for one in shown)
+        named = ", ".join(f"{count:,} of type {kind}" for kind, count in counts.items() if count)
+        return f"and {len(self.columns) - len(shown):,} more columns ({named}), which the card of the model lists"
 
     @property
     def described_rows(self) -> str:
@@ -123,7 +138,6 @@ def report(splits: Splits, members: Mapping[str, type[Member]]) -> DataReport:
         ("constant", "no member learns anything from them"),
         ("an identifier?", "what is learnt from them does not hold for new rows"),
         ("many values", "most members see only the most frequent"),
-        (_NO_ISO_DATE, "they are read as categories; write 2024-12-31"),
     ):
         named = [column.name for column in columns if column.remark == remark]
         if named:
@@ -158,7 +172,7 @@ def _column(column: Column, values: Floats) -> ColumnReport:
 
 
 def _remark(column: Column, known: Floats, distinct: int, rows: int) -> str:
-    if column.levels and all(map(_DATE.fullmatch, column.levels)):
+    if column.levels and all(map(is_other_date, column.levels)):
         return _NO_ISO_DATE
     if distinct == 0 or (distinct == 1 and len(known) == rows):
         return "constant"

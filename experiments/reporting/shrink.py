@@ -112,6 +112,8 @@ def shrink_figure(steps: Sequence[Step], chosen: Step, score: str) -> Figure:
         chosen: The smallest one that is not worse.
         score: The main score.
     """
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
     figure, axes = axes_of(8, 5, "both")
     whole = steps[0]
     axes.axhline(whole.score, color=GREY, linewidth=1, linestyle="--", label="as it is served")
@@ -128,5 +130,8 @@ def shrink_figure(steps: Sequence[Step], chosen: Step, score: str) -> Figure:
     axes.set_ylabel(f"{shown(score)} in cross-validation, with 95% interval of the change")
     low, high = (end([step.ms for step in steps]) for end in (np.min, np.max))
     axes.set_xlim(low / 1.5, high * 2.5)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    few = high * 2.5 / (low / 1.5) < 10  # within a decade, all nine numbers fit
+    axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if few else NullFormatter())
     axes.set_title("How small can the ensemble be? Orange: the smallest that is not worse", loc="left", fontsize=11)
     return figure

@@ -259,7 +259,10 @@ def test_a_notation_that_most_cells_have_is_named_with_those_that_do_not(tmp_pat
     [
         (["31.12.2024", "1.1.2025"], "dates such as '1.1.2025'"),
         (["12/31/24 10:00", "1/2/25 11:00"], "dates such as"),
-        (["2024/12/31", "2025/1/1", "x"], "dates such as '2024/12/31' are read as categories; to read dates, write 20"),
+        (
+            ["2024/12/31", "2025/1/1", "x"],
+            "dates such as '2024/12/31' are read as categories; write 2024-12-31, or leave",
+        ),
         (["31-Dec-2024", "1 Januar 2025"], "dates such as"),
         (["Dec 31, 2024", "Jan. 1, 2025"], "dates such as"),
         (["1 kg", "2.5 kg", "10 kg"], "numbers such as '1 kg' are read as categories; to read numbers, write them wit"),

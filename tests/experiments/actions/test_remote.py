@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.datasets import load_diabetes
 
 from ensemble.parameters import encode
 from tests.conftest import QUICK, Ended, run_command
@@ -244,6 +245,31 @@ def test_one_training_is_a_plain_job(project: Path, double: Double, byoe: Run) -
     status = byoe("mode=remote", "action=status", f"mode.price_usd_per_hour={PRICE}")
     assert "training job one-001  Completed, of no tuning job, $0.01" in status.out
     assert "Training: $0.01 so far" in status.out
+    model = project / "studies/one/final/model"
+    card = byoe("action=card", "model=one")
+    assert (card.code, card.out.strip()) == (0, (model / "card.md").read_text().strip())
+    assert "Intervals of 90% hold " in card.out
+    rows = load_diabetes(as_frame=True).data
+    rows.to_csv("rows.csv", index=False)
+    rows.assign(bmi=rows["bmi"] + 1).to_csv("moved.csv", index=False)
+    assert byoe("action=drift", "model=one", "input=rows.csv").code == 0
+    moved = byoe("action=drift", "model=one", "input=moved.csv")
+    assert (moved.code, "drift: YES (bmi" in moved.out) == (1, True)
+
+
+@pytest.mark.slow  # two jobs
+def test_the_smaller_ensemble_of_a_study_on_sagemaker_is_a_job_of_its_own(
+    project: Path, double: Double, byoe: Run
+) -> None:
+    assert byoe(*arguments(double, "action=train", "mode.budget_usd=1", study="one")).code == 0
+    shrunk = [argument for argument in arguments(double) if not argument.startswith("study=")]
+    ended = byoe(*shrunk, "action=shrink", "model=one", "mode.budget_usd=1")
+    assert ended.code in (0, 1), ended.err
+    assert f"shrink: one-small is {'WORSE' if ended.code else 'not worse'} on the test rows" in ended.out
+    assert created(double) == ["CreateTrainingJob"] * len(double.jobs)
+    assert [job.name for job in double.jobs][:2] == ["one-001", "one-small-001"]
+    replay = byoe("mode=local", "action=replay", "replay.study=one-small", *QUICK)
+    assert "parity: PASS (1 of 1 trials equal)" in replay.out
 
 
 REPLAY = ("action=replay", "replay.study=laptop", "replay.top=3", "search.parallel=1")

@@ -40,6 +40,8 @@ every_address = pytest.mark.parametrize("address", ADDRESSES)
         ("postgresql://me:hush@db:5432/runs, http://host:80/", "postgresql://***@db:5432/runs, http://host:80/"),
         ("see 'https://a:b@c/d' and https://e@f", "see 'https://***@c/d' and https://***@f"),
         ("sqlite:////tmp/a@b.db s3://bucket/a@b?c=d", "sqlite:////tmp/a@b.db s3://bucket/a@b?c=d"),
+        ("s3://AKIA:hu/sh@bucket/a@b s3://bucket/a", "s3://***@b s3://bucket/a"),
+        ("S3://key@bucket/a", "S3://***@bucket/a"),
         ("name@winner", "name@winner"),
         ("models:/name@winner", "models:/name@winner"),
     ],

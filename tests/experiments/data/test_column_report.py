@@ -129,6 +129,18 @@ def test_few_rows_with_a_heavy_tail_are_named(folder: Path) -> None:
     assert "of the target's variance, and so dominates the RMSE: consider its logarithm" in warning
 
 
+def test_of_many_columns_those_with_something_to_say_are_shown(folder: Path) -> None:
+    random = np.random.RandomState(0)
+    plain = {f"x{place}": random.normal(size=ROWS).tolist() for place in range(100)}
+    found = table(folder, **plain, town=["a", "b"] * 50, same=[1] * 100, gap=["", *random.normal(size=99).tolist()])
+    console = Console(width=120, file=io.StringIO())
+    console.print(found.render())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    names = [line.split()[0] for line in lines[2:42]]
+    assert names == ["size", *(f"x{place}" for place in range(36)), "town", "same", "gap"]
+    assert "and 64 more columns (64 of type number), which the card of the model lists" in lines
+
+
 def test_report_is_shown_before_the_first_trial(project: Path, byoe: Callable[..., Ended]) -> None:
     from tests.conftest import QUICK, run_command
 
