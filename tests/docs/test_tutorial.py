@@ -20,6 +20,8 @@ TUTORIAL = PROJECT / "docs" / "tutorial.md"
 WITH_DOCKER = ("7", "8")
 # Of the table's 1,030: whole mixes, since samples of a mix follow each other.
 ROWS = 200
+# A quick forest; the number of boosting rounds is found, as the page shows.
+SETTINGS = "ensemble: {params: {random_forest: {n_estimators: 5}}}"
 # Commands that no test in this module runs, and why.
 NOT_RUN = {
     "python3 -m venv .venv": "the environment that runs this was made so, by README's",
@@ -41,6 +43,7 @@ def without_docker(new_shell: Callable[[], Shell]) -> Shell:
     shell = new_shell()
     table = shell.folder / "docs" / "data" / "concrete.csv"
     table.write_text("".join(table.read_text().splitlines(keepends=True)[: 1 + ROWS]))
+    shell.make_quick(SETTINGS)
     with shell.opened({}):
         shell.follow(sections(docker=False), NOT_RUN)
     return shell

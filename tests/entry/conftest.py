@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from threadpoolctl import threadpool_limits
 
 from ensemble.parameters import LARGEST, NONE, NUMBER, SMALLEST, Parameter, ParamValue
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Table, numbers
+from ensemble.threads import one_blas_thread
 
 QUICK: dict[str, dict[str, ParamValue]] = {
     "xgboost": {"num_round": 4, "max_depth": 3, "subsample": 0.8, "colsample_bytree": 0.7},
@@ -63,6 +65,20 @@ class Constant(Member):
         member.value = json.loads(path.read_text())
         return member
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def linear_algebra_as_in_training() -> Iterator[None]:
+    """Give BLAS one thread, as ``fit_ensemble`` does; two take ten times as long for small matrices on a busy machine."""
+    with one_blas_thread():
+        yield
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Give scikit-learn's boosting one thread: on a busy machine, threads that wait for each other take minutes."""
+    with threadpool_limits(1, user_api="openmp"):
+        yield
 
 
 def make_table(rows: int = 60, columns: int = 3, seed: int = 0, missing: float = 0.0) -> Table:

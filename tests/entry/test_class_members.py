@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from ensemble.arrays import Floats
 from ensemble.errors import BundleError
-from ensemble.members import REGISTRY, Member, member_class
+from ensemble.members import REGISTRY, Member, member_class, scikit
 from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import ParamValue
 from tests.entry.conftest import QUICK as QUICK_FOR_QUANTITIES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSIFIERS = [kind for kind, member in REGISTRY.items() if "binary" in member.tasks]
 every_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -25,13 +26,6 @@ QUICK: dict[str, dict[str, ParamValue]] = {
     "catboost": {"iterations": 4, "depth": 3, "learning_rate": 0.4},
     "mlp": {"width": 20, "layers": 2, "max_iter": 60, "learning_rate_init": 0.005, "alpha": 0.1},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Give scikit-learn's boosting one thread: on a busy machine, threads that wait for each other take minutes."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def rows_of_classes(rows: int = 150, classes: int = 2, seed: int = 0) -> tuple[Floats, Floats]:
@@ -341,3 +335,17 @@ def test_probabilities_of_a_row_do_not_depend_on_the_others() -> None:
         assert found.sum(axis=1) == pytest.approx(np.ones(500), abs=1e-12)
     assert softmax(np.array([-900.0, 0.0, 900.0])).tolist() == [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     assert in_columns(np.array([[0.25, 0.75]]), [0, 2], 4).tolist() == [[0.25, 0.0, 0.75, 0.0]]
+
+
+@pytest.mark.parametrize("kind", ["random_forest", "extra_trees"])
+def test_a_forest_of_many_classes_keeps_a_bounded_number_of_numbers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 20_000
+    monkeypatch.setattr(scikit, "MOST_NUMBERS", most)
+    kept = {}
+    for classes in (scikit.MANY_CLASSES, 2 * scikit.MANY_CLASSES):
+        features, target = rows_of_classes(400, classes)
+        member = REGISTRY[kind]({"n_estimators": 10}, seed=0, threads=1, categories=CATEGORIES, classes=classes)
+        member.fit(features, target)
+        kept[classes] = sum(tree.tree_.value.size for tree in member._estimator[-1].estimators_)  # type: ignore[attr-defined]
+    assert kept[scikit.MANY_CLASSES] > most  # the numbers of few classes do not change
+    assert kept[2 * scikit.MANY_CLASSES] <= most

@@ -32,7 +32,7 @@ class CalibratedVectors(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     """
 
     def __init__(self, machine: dict[str, Any]) -> None:
-        """Keep the settings, as scikit-learn wants it.
+        """Keep the settings, as scikit-learn requires.
 
         Args:
             machine: Settings of ``sklearn.svm.SVC``.

@@ -21,7 +21,7 @@ class Hinges(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
     """
 
     def __init__(self, knots: int) -> None:
-        """Keep the settings, as scikit-learn wants it; a column with few values has fewer ``knots``."""
+        """Keep the settings, as scikit-learn requires; a column with few values has fewer ``knots``."""
         self.knots = knots
 
     def fit(self, features: Floats, target: Any = None) -> Hinges:

@@ -26,7 +26,7 @@ class MaternClasses(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     """
 
     def __init__(self, max_rows: int, tuned_rows: int, seed: int, max_iter: int) -> None:
-        """Keep the settings, as scikit-learn wants it; they are those of ``MaternRegression``."""
+        """Keep the settings, as scikit-learn requires; they are those of ``MaternRegression``."""
         self.max_rows = max_rows
         self.tuned_rows = tuned_rows
         self.seed = seed

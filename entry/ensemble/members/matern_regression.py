@@ -31,7 +31,7 @@ class MaternRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # 
     """
 
     def __init__(self, max_rows: int, tuned_rows: int, seed: int, max_iter: int = 40) -> None:
-        """Keep the settings, as scikit-learn wants it.
+        """Keep the settings, as scikit-learn requires.
 
         Args:
             max_rows: The most rows on which the process is conditioned.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _MOST_NAMES = 1_000
 # How alike names are, from 0 to 1, if one is the other misspelt: "twon" and "town", but not "id" and "width".
 _MISSPELT = 0.75
-_MOST_STRANGE = 100
+_MOST_UNKNOWN = 100
 # A line that ends the text, and a row of its own unless a quote is open; text has no NUL.
 _END = "\0"
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+$")
@@ -339,11 +339,11 @@ def _check_spelling(columns: Sequence[Column], absent: Sequence[Column], given: 
     if not absent:
         return
     known = {column.name for column in columns}
-    strange = list(itertools.islice((name for name in given if name not in known), _MOST_STRANGE))
-    folded = [str(name).casefold() for name in strange]
+    unknown = list(itertools.islice((name for name in given if name not in known), _MOST_UNKNOWN))
+    folded = [str(name).casefold() for name in unknown]
     for column in absent:
         if difflib.get_close_matches(column.name.casefold(), folded, n=1, cutoff=_MISSPELT):
-            raise _missing_column(column, strange)
+            raise _missing_column(column, unknown)
 
 
 def _missing_column(column: Column, names: Sequence[Any], row: int | None = None) -> RequestError:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from ensemble.arrays import Floats
 from ensemble.members import REGISTRY, Member
 from ensemble.members import boosting as boosting_module
 from ensemble.members.boosting import CatBoost
 from tests.entry.conftest import QUICK
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # tests/entry/test_class_members.py has the same for classes.
 every_member = pytest.mark.parametrize(
@@ -23,13 +23,6 @@ every_member = pytest.mark.parametrize(
 with_and_without_categories = pytest.mark.parametrize("mixed", [True, False], ids=["categories", "numbers"])
 
 CATEGORIES = {1: 6, 3: 30}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Limit threads, which would spend most of the time waiting for cores."""
-    with threadpool_limits(1, user_api="openmp"):
-        yield
 
 
 def rows_of(count: int, *, mixed: bool, seed: int = 0) -> tuple[Floats, Floats]:
