@@ -322,6 +322,7 @@ def _results(training: Training) -> dict[str, Any]:
         "rounds": training.rounds,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
+        "blend_seconds": training.blend_seconds,
         "fold_weights": list(training.fold_weights),
     }
     if training.ensemble.decision is not None:
