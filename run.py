@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from experiments.cli import main
+    from experiments.cli import command
 except ModuleNotFoundError as missing:
     print(
         f"error: {missing.name} is not installed in {sys.executable}. In the project's folder: "
@@ -13,4 +13,4 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    command()

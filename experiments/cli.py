@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from experiments.config.compose import Composed, compose
 from experiments.config.groups import group_files
 from experiments.errors import ConfigError, EnsembleError, did_you_mean, listed
+from experiments.system.machine import process_began
 from experiments.system.project import COMMAND
 from experiments.system.signals import raise_on_signals
 from experiments.system.temporary_files import temporary_files_removed
@@ -232,11 +233,16 @@ _OTHER_NAMES = {
 
 def command() -> None:
     """Run the command that the package installs, ``byoe``."""
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], process_began()))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted."""
+def main(argv: Sequence[str], began: float | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 a mistake, 3 not comparable, 130 interrupted.
+
+    Args:
+        argv: Its arguments.
+        began: When it began, by ``time.monotonic``; None for now.
+    """
     arguments = [argument for argument in argv if argument not in ("--help", "-h", "--cfg")]
     if arguments and arguments[0].isidentifier():
         arguments[0] = f"action={arguments[0]}"
@@ -249,7 +255,7 @@ def main(argv: Sequence[str]) -> int:
         if "--completion" in argv:
             print(_completion(argv[argv.index("--completion") + 1 :][:1]), end="", flush=True)
             return 0
-        return _dispatch(arguments, only_show="--cfg" in argv)
+        return _dispatch(arguments, began, only_show="--cfg" in argv)
     except EnsembleError as error:
         print(visible(f"error: {error}"), file=sys.stderr)
         return error.exit_code
@@ -267,14 +273,14 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def _dispatch(arguments: Sequence[str], *, only_show: bool) -> int:
+def _dispatch(arguments: Sequence[str], began: float | None, *, only_show: bool) -> int:
     unknown = [argument for argument in arguments if argument.startswith("-")]
     if unknown:
         raise ConfigError(
             f"there is no option {unknown[0]!r}. Options: --help, --cfg, --completion; everything else is key=value."
         )
     _check_encoding(arguments)
-    composed = compose(arguments)
+    composed = compose(arguments, began)
     action = composed.config.action
     if action not in ACTIONS:
         meant = _OTHER_NAMES.get(action)

@@ -42,10 +42,12 @@ from ensemble.wire import (
 )
 
 if TYPE_CHECKING:
-    from ensemble.training import Training
+    from ensemble.training import FittedEnsemble, Training
 
 # The bundle of the models that were scored, where that of the model folder is of models fitted on more rows.
 SCORED_FOLDER = "scored"
+# What ``metrics.json`` has of them.
+SERVED_INFO = ("final_rows", "rows_served", "rounds_served", "served_from_folds")
 METRICS_VERSION = 1
 # Folders of the user's own packages that are not beside the entry script.
 CODE_VARIABLE = "BYOE_CODE"
@@ -100,9 +102,11 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         roles = decode_roles({**hyperparameters, **data})
         rival = decode_rival(hyperparameters.pop("rival", None))
         final_rows = decode_final_rows(hyperparameters.pop("final_rows", None))
+        growing = decode_seconds("growing_seconds", hyperparameters.pop("growing_seconds", None))
         known = Known(
             rounds=decode_rounds(hyperparameters.pop("found_rounds", None)),
-            seconds=decode_seconds("folds_seconds", hyperparameters.pop("folds_seconds", None)),
+            seconds=growing or decode_seconds("folds_seconds", hyperparameters.pop("folds_seconds", None)),
+            may_leave=growing is None,
             final_seconds=decode_seconds("final_seconds", hyperparameters.pop("final_seconds", None)),
         )
         fitted = decode_fitted(hyperparameters.pop("fitted_members", None))
@@ -223,7 +227,7 @@ def train(
         left = known.final_seconds
         if left is not None:  # another bundle takes as long to save as this one
             left -= time.perf_counter() - began + document["saving_seconds"]
-        document |= _serve_further(recipe, places, final_rows, training, table, left)
+        document = _serve_further(recipe, places, training, left, {**document, "final_rows": final_rows})
     _write_metrics(places, document)
     _print_lines(training.notes, document["metrics"], recipe.objective)
 
@@ -239,30 +243,41 @@ def _print_lines(notes: Sequence[str], metrics: Mapping[str, float], objective: 
 
 
 def _serve_further(
-    recipe: Recipe, places: Places, final_rows: FinalRows, training: Training, table: Table, seconds: float | None
+    recipe: Recipe, places: Places, training: Training, seconds: float | None, document: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Write the bundle of models on further rows; return what ``metrics.json`` has of it.
+    """Write the bundle of models on further rows; return what ``metrics.json`` has then.
+
+    With a time limit, both are written before a long fit, with what is fitted so far.
 
     Args:
         recipe: What was trained.
         places: Where to read and write.
-        final_rows: The rows.
         training: The training.
-        table: Its rows.
         seconds: The time to fit the models; None for no limit. Members without time keep the models of their folds.
+        document: What ``metrics.json`` has besides: which rows these are, and what it takes to save a bundle.
     """
     from ensemble.bundle import save_bundle
-    from ensemble.training import final_budget, fit_again
+    from ensemble.training import final_budget, fit_again, served_rounds, with_models
 
-    rows = _served_rows(table, places, final_rows)
-    budget = None if seconds is None else final_budget(recipe, training, table, rows, seconds)
-    ensemble = fit_again(recipe, rows, training.ensemble, places.threads, training.rounds, budget)
-    kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
-    served = replace(training, ensemble=ensemble)
-    if places.model_dir is not None:
-        save_bundle(places.model_dir, recipe, served, rows, rows.content_hash(), places.code)
-    found: dict[str, Any] = {"final_rows": final_rows, "rows_served": rows.rows}
-    return found | ({"served_from_folds": kept} if kept else {})
+    table, _ = _cached_channel(places.train, places.roles, None)
+    rows = _served_rows(table, places, document["final_rows"])
+    rows_hash, rounds = rows.content_hash(), served_rounds(recipe, training, table, rows)
+
+    def saved(ensemble: FittedEnsemble) -> dict[str, Any]:
+        kept = [name for name, models in ensemble.models.items() if models is training.ensemble.models[name]]
+        grown = rounds | {name: number for name, number in training.rounds.items() if name in kept}
+        served = replace(training, ensemble=ensemble, rounds=grown)
+        if places.model_dir is not None:
+            save_bundle(places.model_dir, recipe, served, rows, rows_hash, places.code)
+        found = {"rows_served": rows.rows} | ({"rounds_served": grown} if grown else {})
+        return {**document, **found} | ({"served_from_folds": kept} if kept else {})
+
+    budget = None
+    if seconds is not None:
+        budget = final_budget(recipe, training, table, rows, seconds)
+        budget.saving = document["saving_seconds"]
+        budget.keep = lambda models: _write_metrics(places, saved(with_models(training.ensemble, models)))
+    return saved(fit_again(recipe, rows, training.ensemble, places.threads, rounds, budget))
 
 
 def _write_metrics(places: Places, document: Mapping[str, Any]) -> None:
@@ -307,6 +322,7 @@ def _results(training: Training) -> dict[str, Any]:
         "rounds": training.rounds,
         "fit_seconds": training.fit_seconds,
         "predict_seconds": training.predict_seconds,
+        "blend_seconds": training.blend_seconds,
         "fold_weights": list(training.fold_weights),
     }
     if training.ensemble.decision is not None:

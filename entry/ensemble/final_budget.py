@@ -6,8 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ensemble.members import Member
+
 # What a fit takes that has nothing to do, and by how much at most fits take longer or shorter than expected.
 LEAST_SECONDS, MOST_SLOWER = 0.02, 4.0
+# A fit of this many seconds, and so many times as long as it takes to save a bundle, may take so much longer than
+# expected that the training is killed in it.
+LONG_SECONDS, LONG_SAVINGS = 1.5, 10.0
 
 
 @dataclass
@@ -18,6 +23,8 @@ class FinalBudget:
         seconds: The time, from now.
         expected: The seconds that one fit of each member takes, as expected.
         weights: Their weights in the blend.
+        saving: The seconds that it takes to save a bundle.
+        keep: Called before a long fit, in which the process may be killed, with the models so far.
         clock: Returns the time in seconds, from an arbitrary start.
         began: When the time began.
         taken: Expected and actual seconds of the fits so far.
@@ -26,6 +33,8 @@ class FinalBudget:
     seconds: float
     expected: Mapping[str, float]
     weights: Mapping[str, float]
+    saving: float = 0.0
+    keep: Callable[[Mapping[str, list[Member]]], None] | None = None
     clock: Callable[[], float] = time.perf_counter
     began: float = field(init=False)
     taken: list[tuple[float, float]] = field(default_factory=list)
@@ -42,6 +51,11 @@ class FinalBudget:
         """Return whether there is time for a fit of a member; if so, it begins."""
         self._start = self.clock()
         return (self.expected[name] + LEAST_SECONDS) * self._slower() <= self.seconds - (self._start - self.began)
+
+    def is_long(self, name: str) -> bool:
+        """Return whether what is fitted so far is worth keeping before the fit of a member."""
+        least = max(LONG_SECONDS, LONG_SAVINGS * self.saving)
+        return bool(self.taken) and self.expected[name] * self._slower() > least
 
     def end(self, name: str) -> None:
         """Note that the fit that began last is done."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -13,8 +14,9 @@ import numpy as np
 GROWING_SHARE, TOLERATED = 2 / 3, 1.2
 # What a fit takes that has nothing to do, and by how much at most a machine is slower or quicker than expected.
 LEAST_SECONDS, MOST_SLOWER = 0.02, 5.0
-# The share of its usual time that a booster needs: one that grows only a few rounds is worth less than fewer boosters.
-FEWEST_ROUNDS = 0.25
+# The share of its usual time that a booster needs, and the fewest rounds of one that its time has ended: one that grows
+# only a few rounds is worth less than fewer boosters, or quick members.
+USUAL_SHARE, FEWEST_ROUNDS = 0.25, 10
 
 
 @dataclass
@@ -38,6 +40,7 @@ class FoldBudget:
     may_leave: bool
     taken: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    _tried: set[str] = field(default_factory=set)
 
     def fixed(self) -> list[str]:
         """Return the other members, quick ones first."""
@@ -51,7 +54,7 @@ class FoldBudget:
             used: The seconds that were used so far.
         """
         takes = self.expected[name] * self._slower()
-        may_go = self.may_leave and bool(self.taken or self.growing) and name != self.needed
+        may_go = self.may_leave and bool(self.taken or self._quickest_growth() < takes) and name != self.needed
         # A member that took longer than this one will take is left out instead, by ``leave_slow``.
         if may_go and used + takes > self._for_fixed and takes > max(self.taken.values(), default=0.0):
             self._leave(name, takes)
@@ -68,13 +71,45 @@ class FoldBudget:
         names = sorted(self.growing, key=self.expected.__getitem__)
         while (
             self.may_leave
-            and len(names) > 1
-            and sum(self.expected[name] for name in names) * slower * FEWEST_ROUNDS > left
+            and set(names) - {self.needed}
+            and len(names) + len(self.taken) > 1
+            and sum(self.expected[name] for name in names) * slower * USUAL_SHARE > left
         ):
             slowest = next(name for name in reversed(names) if name != self.needed)
             names.remove(slowest)
             self._leave(slowest, self.expected[slowest] * slower)
         return names
+
+    def grows_enough(self, name: str, rounds: int) -> bool:
+        """Return whether a booster has as many rounds in the folds as it needs; if not, it is left out.
+
+        Args:
+            name: The booster.
+            rounds: The rounds for which there is time, if that is what has ended its growth.
+        """
+        if rounds >= FEWEST_ROUNDS or not self.may_leave or name == self.needed or len(self.taken) == 1:
+            return True
+        took = self.taken.pop(name)
+        many = f"{rounds} rounds" if rounds > 1 else "one round"
+        self.left_out[name] = f"it grew {many} in {took:.2g} s, and all members together have {self.seconds:.2g} s"
+        return False
+
+    def second_chance(self, used: float) -> list[str]:
+        """Return members that do not grow and were left out, quick ones first, if the boosters left their time.
+
+        They are not left out any more.
+
+        Args:
+            used: The seconds that were used so far.
+        """
+        found: list[str] = []
+        for name in self.fixed() if self.taken else ():
+            takes = self.expected[name] * self._slower()
+            if name in self.left_out and name not in self._tried and used + takes <= self.seconds:
+                used += takes
+                found.append(name)
+                del self.left_out[name]
+        return found
 
     def leave_slow(self) -> None:
         """Leave out the slowest members that do not grow, until the others take about as long as they may."""
@@ -83,6 +118,7 @@ class FoldBudget:
             slowest = max(steady, key=lambda name: (name != self.needed, steady[name]))
             if slowest == self.needed:
                 return
+            self._tried.add(slowest)
             self._leave(slowest, self.taken.pop(slowest))
 
     def room(self) -> float:
@@ -93,7 +129,13 @@ class FoldBudget:
 
     @property
     def _for_fixed(self) -> float:
-        return self.seconds * (GROWING_SHARE if self.growing else 1.0)
+        """The time of the members that do not grow: all of it if no booster could use a part of it."""
+        return self.seconds * (GROWING_SHARE if self._quickest_growth() <= self.seconds else 1.0)
+
+    def _quickest_growth(self) -> float:
+        """Return the shortest time in which a booster is worth it; infinite if none grows."""
+        slower = self._slower()
+        return min((self.expected[name] * slower * USUAL_SHARE for name in self.growing), default=math.inf)
 
     def _steady(self) -> dict[str, float]:
         return {name: spent for name, spent in self.taken.items() if name not in self.growing}

@@ -52,6 +52,7 @@ class Known:
         rounds: Numbers of boosting rounds that were found before, by member.
         seconds: The time that the folds may take; None for no limit. Members whose folds would take longer are left
             out, and boosters grow fewer rounds.
+        may_leave: Whether members are left out for that, or boosters grow fewer rounds only.
         final_seconds: The time that the job may take until its bundle is written; None for no limit. Members that could
             not be fitted on further rows in this time are served by the models of their folds.
         clock: Returns the time in seconds, from an arbitrary start.
@@ -60,6 +61,7 @@ class Known:
     fits: Mapping[str, KnownFit] = field(default_factory=dict)
     rounds: Mapping[str, int] = field(default_factory=dict)
     seconds: float | None = None
+    may_leave: bool = True
     final_seconds: float | None = None
     clock: Callable[[], float] = time.perf_counter
 

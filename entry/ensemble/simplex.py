@@ -26,8 +26,8 @@ _SUFFICIENT = 1e-4
 _NEGLIGIBLE = 1e-12
 # What pulls weights of probabilities towards equal ones, in rows. A few rows on which a member is sure and wrong decide
 # the log loss of a small table: without the prior, all weight went to the worst of nine members on one of ten splits.
-# docs/decisions/071 has the measurements.
-PRIOR_ROWS = 3.0
+# docs/decisions/071 and 081 have the measurements.
+PRIOR_ROWS = 6.0
 
 
 def towards_equal(function: Callable[[Floats], Derivatives], size: int, rows: int) -> Callable[[Floats], Derivatives]:

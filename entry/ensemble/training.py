@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +28,11 @@ from ensemble.evaluation import (
     scores,
 )
 from ensemble.final_budget import FinalBudget
-from ensemble.fold_budget import FoldBudget
+from ensemble.fold_budget import USUAL_SHARE, FoldBudget
 from ensemble.intervals import Intervals, fit_intervals
 from ensemble.known_fits import NOTHING, Known, KnownFit
 from ensemble.members import Member, member_class
-from ensemble.members.growth import Growth, common_rounds, loss_for
+from ensemble.members.growth import Growth, common_rounds, loss_for, rounds_for_rows
 from ensemble.nested_blend import (
     NestedBlend,
     averaged,
@@ -108,6 +109,7 @@ class Training:
         fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats), int32; -1 if in none.
         fit_seconds: Seconds spent in ``fit``, by member.
         predict_seconds: Seconds spent in all ``predict`` calls.
+        blend_seconds: Seconds spent in fitting the blend on all rows, and without those of each fold.
         standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
         rounds: The numbers of boosting rounds that were found, by member.
         fits: Each member's predictions, for later trainings with the same member.
@@ -139,6 +141,7 @@ class Training:
     blended_by_repeat: Floats = field(default_factory=lambda: np.empty((0, 0)))
     labels_by_repeat: Index | None = None
     fold_weights: tuple[float, ...] = ()
+    blend_seconds: float = 0.0
 
 
 def fit_ensemble(
@@ -205,8 +208,12 @@ def fit_again(
     with one_blas_thread():
         weighed = weighted_by_class(rows, fitted.class_weights)
         fit = _Fit(replace(recipe, class_weight=None), weighed, None, threads, None, Known(rounds=rounds or {}))
-        models = fit.models(budget)
-        return replace(fitted, models={name: models[name] or kept for name, kept in fitted.models.items()})
+        return with_models(fitted, fit.models(budget))
+
+
+def with_models(fitted: FittedEnsemble, models: Mapping[str, list[Member]]) -> FittedEnsemble:
+    """Return an ensemble with other models of the members that have any."""
+    return replace(fitted, models={name: models[name] or kept for name, kept in fitted.models.items()})
 
 
 def final_budget(recipe: Recipe, training: Training, train: Table, rows: Table, seconds: float) -> FinalBudget:
@@ -219,17 +226,35 @@ def final_budget(recipe: Recipe, training: Training, train: Table, rows: Table, 
         rows: All rows.
         seconds: The time that there is.
     """
-    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
-    fitted_on = sum(len(fold.fit) for fold in folds) / len(folds)
+    sizes = _fold_sizes(recipe, train)
     expected = {}
     for member in recipe.members:
         found, more = member_class(member.kind, "members"), classes_argument(train.classes)
         before, after = (
-            found.seconds(int(size), len(rows.columns), member.params, **more) for size in (fitted_on, rows.rows)
+            found.seconds(int(size), len(rows.columns), member.params, **more) for size in (fmean(sizes), rows.rows)
         )
         ratio = max(after / max(before, 1e-9), 1.0)
-        expected[member.name] = training.fit_seconds[member.name] / len(folds) * ratio
+        expected[member.name] = training.fit_seconds[member.name] / len(sizes) * ratio
     return FinalBudget(seconds, expected, training.ensemble.weights)
+
+
+def served_rounds(recipe: Recipe, training: Training, train: Table, rows: Table) -> dict[str, int]:
+    """Return the numbers of boosting rounds of models on all rows, by member whose number was found on the folds.
+
+    Args:
+        recipe: What was trained.
+        training: The training.
+        train: Its rows.
+        rows: All rows.
+    """
+    fitted_on = fmean(_fold_sizes(recipe, train))
+    return {name: rounds_for_rows(number, fitted_on, rows.rows) for name, number in training.rounds.items()}
+
+
+def _fold_sizes(recipe: Recipe, train: Table) -> list[int]:
+    """Return the number of rows on which the model of each fold was fitted."""
+    folds = make_folds(recipe.folds, train.rows, recipe.seed, train.fold_keys, train.class_of_row)
+    return [len(fold.fit) for fold in folds]
 
 
 def seeds_of(recipe: Recipe) -> list[int]:
@@ -280,7 +305,7 @@ class _Fit:
             if member_class(member.kind, "members").finds_rounds(member.params) and member.name not in known.rounds
         }
         self.rounds: dict[str, int] = dict(known.rounds)
-        self.seconds, self.clock = known.seconds, known.clock
+        self.seconds, self.may_leave, self.clock = known.seconds, known.may_leave, known.clock
         self.left_out: dict[str, str] = {}
         self.outputs = (len(train.classes),) if train.classes else ()
         self.decision = decision_of(train)
@@ -317,11 +342,15 @@ class _Fit:
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         rows = blender_rows(out_of_fold, self.train).take(scored)
+        began = time.perf_counter()
         blend = fit_blend(blender, rows)
+        blend_seconds = time.perf_counter() - began
         if self.recipe.final == "refit":
             models |= {name: fitted for name, fitted in self.models().items() if name not in self.known}
         ensemble = FittedEnsemble(models, blend, self._final_decision(blend, rows), self.class_weights)
+        began = time.perf_counter()
         nested = self._nested(blender, predictions, folds)
+        blend_seconds += time.perf_counter() - began
         both = with_blend(predictions, nested)
         blended = averaged(list(nested.predictions))
         labels = labels_of(self.decision, blended, averaged(list(nested.thresholds)))
@@ -358,6 +387,7 @@ class _Fit:
             nested.predictions,
             by_repeat,
             fold_weights(folds, self.train.weights),
+            blend_seconds,
         )
 
     def models(self, budget: FinalBudget | None = None) -> dict[str, list[Member]]:
@@ -369,6 +399,8 @@ class _Fit:
                 if number and not member_class(specs[name].kind, "members").seeded:
                     continue
                 if budget is None or budget.begin(name):
+                    if budget is not None and budget.keep is not None and budget.is_long(name):
+                        budget.keep(models)
                     models[name].append(self._fit_member(specs[name], self.train, "all rows", seed=seed))
                     if budget is not None:
                         budget.end(name)
@@ -425,13 +457,14 @@ class _Fit:
             ``predictions`` without the members that were left out.
         """
         rows, began = self.train.take(fold.fit), self.clock()
-        members = {member.name: member for member in self.recipe.members}
+        members = {member.name: member for member in self._unknown()}
         size, classes = (rows.rows, len(rows.columns)), classes_argument(rows.classes)
         expected = {
             name: member_class(member.kind, "members").seconds(*size, member.params, **classes)
             for name, member in members.items()
         }
-        budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, self.recipe.weights is None)
+        may_leave = self.may_leave and self.recipe.weights is None
+        budget = FoldBudget(seconds, expected, tuple(self.curves), self.objective.who, may_leave)
 
         def used() -> float:
             return self.clock() - began
@@ -446,15 +479,21 @@ class _Fit:
         for name in budget.fixed():
             if budget.has_time_for(name, used()):
                 fit(name)
-        growing = budget.to_grow(used())
+        growing, least = budget.to_grow(used()), 0.0 if may_leave else USUAL_SHARE * seconds
         for place, name in enumerate(growing):
-            fit(name, max(seconds - used(), 0.0) / (len(growing) - place))
+            fit(name, max(seconds - used(), least) / (len(growing) - place))
         budget.leave_slow()
+
+        def rounds(name: str) -> int:
+            grown = len(self.curves[name][0])
+            return max(1, int(min(budget.room(), 1.0) * grown))
+
+        kept = [name for name in sorted(growing, key=rounds) if budget.grows_enough(name, rounds(name))]
+        for name in budget.second_chance(used()):
+            fit(name)
         # A booster that grew for too long is kept, and grows less in the other folds.
-        room = budget.room()
-        for name in growing if room < 1 else ():
-            curve = self.curves[name][0]
-            self.curves[name] = [curve[: max(1, int(room * len(curve)))]]
+        for name, number in [(name, rounds(name)) for name in kept]:
+            self.curves[name] = [self.curves[name][0][:number]]
         return self._leave_out(budget.left_out, models, predictions)
 
     def _leave_out(self, left_out: Mapping[str, str], models: dict[str, list[Member]], predictions: Floats) -> Floats:

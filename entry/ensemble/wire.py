@@ -27,6 +27,7 @@ Hyperparameters are flat strings, as SageMaker delivers them:
 ``final_rows``       ``train``, ``train_and_validation`` or ``all``: rows that the bundle's models are fitted on; read
                      before the others
 ``folds_seconds``    number above 0, the time that the folds may take; read before the others
+``growing_seconds``  as ``folds_seconds``, but no member is left out: boosters grow fewer rounds; read before the others
 ``found_rounds``     JSON object, numbers of boosting rounds that are known, by member; read before the others
 ``final_seconds``    number above 0, the time in which the bundle must be written; read before the others
 ``fitted_members``   JSON object, members that a finished training has fitted: by name, the folder of that training,
@@ -77,7 +78,9 @@ RUN_PARAMETERS = (
 # The roles of the columns of table files; they are not part of a recipe.
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing", "task", "positive")
 # What a job does besides training a recipe; and the names that a shared parameter cannot have.
-JOB_PARAMETERS = ("rival", "final_rows", "folds_seconds", "final_seconds", "found_rounds", "fitted_members")
+JOB_PARAMETERS = (
+    *("rival", "final_rows", "folds_seconds", "growing_seconds", "final_seconds", "found_rounds", "fitted_members"),
+)
 SECONDS = real(0, low_open=True)
 ROUNDS = integer(1)
 RESERVED_NAMES = (*RUN_PARAMETERS, *DATA_PARAMETERS, *JOB_PARAMETERS)
@@ -249,7 +252,7 @@ def decode_final_rows(text: str | None) -> FinalRows:
 
 
 def decode_seconds(name: str, text: str | None) -> float | None:
-    """Read the hyperparameter ``folds_seconds`` or ``final_seconds``; None if it is not set.
+    """Read a hyperparameter of seconds, such as ``folds_seconds``; None if it is not set.
 
     Raises:
         InputError: It is not a number above 0.

@@ -67,6 +67,8 @@ from experiments.tracking.views import STUDIES, runs_page
 
 # How many times slower than usual this machine is taken to be, at most, from the share of a core that the command got.
 MOST_SLOWNESS = 3.0
+# A time limit that is exceeded by no more than this is not worth a line.
+TOLERATED_SECONDS = 3.0
 # The ledger's fact of what MLflow has of the study.
 _RECORDED = "recorded"
 
@@ -265,6 +267,7 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
             baseline = Baseline(study, ledger, handle)
             progress = session.progress(study, session.members, console, len(ledger.results()), handle.note)
             results = follow(handle, tracker, progress, baseline.start)
+            searched = handle.seconds_left()
             crash_points.point("search_done")
             study = study.as_trained(results)
             session = replace(session, study=study)
@@ -289,7 +292,29 @@ def _run(session: _Session, ledger: Ledger, handle: StudyHandle, local_workers: 
         ledger.note(_RECORDED, session.recorded(len(results), tracker.experiment_id))
     outcome = replace(outcome, problem=tracker.problem)
     show(outcome, console)
+    if searched is not None:
+        _show_overrun(study, searched, handle.seconds_left() or 0.0, console)
     return outcome
+
+
+def _show_overrun(study: StudySpec, searched: float, left: float, console: Console) -> None:
+    """Say by how much the time limit was exceeded, and what took how long.
+
+    Args:
+        study: The study.
+        searched: The seconds that were left of the limit after the trials.
+        left: The seconds that are left now.
+        console: Where it is shown.
+    """
+    if left >= -TOLERATED_SECONDS:
+        return
+    limit = study.timeout or 0.0
+    print_plain(
+        console,
+        f"note: search.timeout={limit:g} was exceeded by {-left:.0f} s: the start took {study.spent:.0f} s, the trials "
+        f"{limit - study.spent - searched:.0f} s, and the winner with its record {searched - left:.0f} s.",
+        "yellow",
+    )
 
 
 def follow(

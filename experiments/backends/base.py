@@ -124,6 +124,10 @@ class StudyHandle(abc.ABC):
         """Return how much of the study's ``timeout`` is left; None without a limit, or where it limits trials only."""
         return None
 
+    def slowness(self) -> float:
+        """Return how many times as long as on an idle machine something takes now, on this one."""
+        return 1.0
+
     @abc.abstractmethod
     def cancel(self) -> None:
         """Stop; leaves no trial running on this machine. Idempotent, and callable after ``results`` has raised.

@@ -44,7 +44,7 @@ class Baseline:
         self._is_due = study.baseline and (known is None or known["state"] != "complete")
         self._skipped = "no trial has a score"
         self._wait: Callable[[], TrialResult | None] | None = None
-        self._runs_here = False
+        self._runs_here = self._is_late = False
 
     def start(self, trial: TrialResult) -> None:
         """Start it behind the first trial that has a score, which knows the size of the data.
@@ -52,11 +52,13 @@ class Baseline:
         Args:
             trial: A finished trial.
         """
-        if not self._is_due or trial.state != "complete" or self._wait is not None or self._runs_here:
+        is_begun = self._wait is not None or self._runs_here or self._is_late
+        if not self._is_due or trial.state != "complete" or is_begun:
             return
-        seconds, timeout = baseline_seconds(self._study, trial), self._study.timeout
+        seconds, timeout = baseline_seconds(self._study, trial) * self._handle.slowness(), self._study.timeout
         if timeout is not None and seconds > SHARE * timeout:
             self._skipped = f"it takes about {seconds:.0f} s, too much of search.timeout={timeout:g}"
+            self._is_late = True
             return
         most = None if timeout is None else SHARE * timeout
         self._wait = self._handle.run_beside(baseline_trial(self._study), most)

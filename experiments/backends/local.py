@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from experiments.backends.base import Backend, StudyHandle
 from experiments.backends.optuna_loop import LoopHandle
+from experiments.backends.pace import Pace
+from experiments.backends.time_plan import TimePlan
 from experiments.backends.worker_pool import WorkerDied, WorkerPool
 from experiments.study.folder import log_path, prepare, read_result
 from experiments.study.ledger import Ledger
@@ -32,8 +33,9 @@ class LocalBackend(Backend):
         # The workers' libraries are imported beside the command's own start, on one core maybe.
         taken = study.spent / study.slowness + self._pool.cpu_seconds()
         slowness = min(study.slowness, max(study.spent / taken, 1.0)) if taken else study.slowness
-        busy = replace(study, slowness=slowness)
-        return LoopHandle(busy, ledger, LocalRunner(study, self._pool), fits_in_time=True)
+        plan = TimePlan(study, is_told=True, pace=Pace(self._pool.scheduled, slowness))
+        runner = LocalRunner(study, self._pool)
+        return LoopHandle(study, ledger, runner, time_plan=plan, wait_until_ready=self._pool.wait_until_ready)
 
 
 class LocalRunner:

@@ -177,9 +177,9 @@ class _SageMaker:
             yield SageMakerBackend(sagemaker_settings(self._mode)), local_workers
 
     def prepare(self, console: Console) -> None:
-        from experiments.docker.engine import connect
+        from experiments.docker.engine import open_engine
 
-        with closing(connect()) as client:
+        with open_engine() as client:
             build_image_if_missing(configured_image(self._mode.image), client, console)
 
     def plan_requests(self, study: StudySpec, splits: Splits, arguments: Sequence[str]) -> PlannedRequests:

@@ -10,12 +10,16 @@ from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
 
+from ensemble.bundle_files import MANIFEST
+from ensemble.cli import SERVED_INFO
 from ensemble.evaluation import MetricName
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.wire import SEPARATOR, decode_recipe, encode_fitted, encode_rival, encode_rounds, without_members
 from experiments.backends.base import StudyHandle, TrialRunner
 from experiments.backends.failure_limit import FailureLimit
+from experiments.backends.pace import Pace
+from experiments.backends.time_plan import TimePlan, complete
 from experiments.errors import RunnerClosed, StudyFailed
 from experiments.study.continuing import check_same_versions
 from experiments.study.folder import (
@@ -29,25 +33,12 @@ from experiments.study.folder import (
 )
 from experiments.study.ledger import Ledger
 from experiments.study.sampling import Proposer, make_proposer
-from experiments.study.served_fits import besides_fits, served_fits_seconds
-from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec, best_of
+from experiments.study.spec import StudySpec, TrialResult, TrialSpec, best_of
 from experiments.study.study_blend import origin
 from experiments.system import crash_points
 
 # The winner's training is told when it should end, and is killed this many seconds later.
 GRACE_SECONDS = 3.0
-# Time is also reserved for the winner: this multiple of what a trial took besides its fits, and of what one fit of each
-# member on all rows is expected to take.
-SURE = 1.6
-# Where trainings are not told their time, it is this multiple of the longest trial's duration for the winner's
-# training, and this one for its training on all rows.
-FINAL_TRIALS = 1.5
-ALL_ROWS_TRIALS = 1.5
-# A trial is started if there is this share of the time that the shortest one took; or, where it may take members from
-# other trials, if there is time for this share of the fits. Other parameters may take this many times as long.
-STARTED, FEWEST_FITS, OTHER_PARAMETERS = 0.8, 0.2, 2.0
-# The shortest time that a trial is given, however short the limit.
-SHORTEST_SECONDS = 0.5
 INTERRUPT_EVERY_SECONDS = 0.05
 
 
@@ -70,8 +61,8 @@ class LoopHandle(StudyHandle):
         runner: TrialRunner,
         *,
         final_runner: TrialRunner | None = None,
-        fits_in_time: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        time_plan: TimePlan | None = None,
+        wait_until_ready: Callable[[], None] = lambda: None,
     ) -> None:
         """Use an open ledger, and take over the runners, which ``cancel`` closes; the study's time begins now.
 
@@ -80,8 +71,8 @@ class LoopHandle(StudyHandle):
             ledger: Its ledger.
             runner: Runs its trials.
             final_runner: Runs the winner's training; None to use ``runner``.
-            fits_in_time: Whether trainings are told how much of the study's time limit they may take.
-            clock: Returns the time in seconds, from an arbitrary start.
+            time_plan: How its time limit is divided; None for one whose trainings are not told their time.
+            wait_until_ready: Waits until a trial can begin, so that its time is not measured with what comes before.
         """
         self._ledger = ledger
         self._runner = runner
@@ -89,9 +80,9 @@ class LoopHandle(StudyHandle):
         self._threads = futures.ThreadPoolExecutor(spec.parallel, thread_name_prefix="trial")
         self._results = {result.index: result for result in ledger.results()}
         self._spec = spec.as_trained(self._results.values())
-        self._fits_in_time = fits_in_time and spec.timeout is not None
-        self._clock = clock
-        self._begun = clock() - spec.spent
+        self._wait_until_ready = wait_until_ready
+        self._time = time_plan or TimePlan(spec, is_told=False, pace=Pace())
+        self._time.learn(self._spec, self._results.values())
         self._beside: Callable[[], TrialResult | None] | None = None
         self._asked = 0
         self._told = 0
@@ -104,24 +95,27 @@ class LoopHandle(StudyHandle):
         if len(self._results) == self._spec.n_trials:
             return
         proposer = make_proposer(self._spec)
+        self._wait_until_ready()
         waiting: dict[int, TrialSpec] = {}
         running: dict[futures.Future[TrialResult], int] = {}
         since: dict[int, float] = {}
         time_is_up = False
         while not time_is_up:
             waiting |= self._ask_and_tell(proposer, recorded)
-            if self._beside is not None and self._fits_in_time and self._spec.parallel == 1:
+            if self._beside is not None and self._time.is_told and self._spec.parallel == 1:
                 self._beside()  # it would take the next trial's time
             for index in self._startable(waiting):
+                if self._time.is_told and len(running) == self._spec.parallel:
+                    break  # how much time a trial has is known when it begins
                 trial = waiting.pop(index)
                 if index not in self._results:
-                    since[index] = self._clock()
+                    since[index] = self._time.clock()
                     running[self._start(self._limited(trial))] = index
             if not running:
                 return
-            left = self._seconds_left([since[index] for index in running.values()])
+            left = self._for_trials([since[index] for index in running.values()])
             done, _ = futures.wait(running, left, return_when=futures.FIRST_COMPLETED)
-            time_is_up = not done or self._seconds_left() == 0.0
+            time_is_up = not done or self._for_trials() == 0.0
             if time_is_up:
                 done = self._interrupted(running)
             for future in sorted(done, key=running.__getitem__):
@@ -133,6 +127,7 @@ class LoopHandle(StudyHandle):
                 crash_points.point("trial_recorded")
                 self._results[result.index] = result
                 self._spec = self._spec.as_trained(self._results.values())
+                self._time.learn(self._spec, self._results.values())
                 self._remove_models()
                 yield result
 
@@ -173,38 +168,19 @@ class LoopHandle(StudyHandle):
         """
         if self._spec.timeout is not None and not self._results:
             return sorted(waiting)[:1]
-        if not self._fits_in_time:
+        if not self._time.is_told:
             return sorted(waiting)
-        shortest = min(result.finished - result.started for result in self._results.values())
-        left = self._seconds_left()
-        late = left is not None and left < STARTED * shortest
-        if self._takes_members:
-            late = not self._in_time()
+        results = list(self._results.values())
+        late = not self._in_time() if self._takes_members else self._time.is_late(self._spec, results)
         return sorted(index for index in waiting if index in self._results or not late)
 
     @property
     def _takes_members(self) -> bool:
         """Whether a trial for which there is too little time may take members from other trials."""
         is_shared = any(SEPARATOR not in name for name in self._spec.space.ranges)
-        return self._keeps_models and self._spec.blend_over == "study" and not (is_shared or self._spec.search.prune)
-
-    def _in_time(self) -> list[str]:
-        """Return the members that another trial has time to fit, quick ones first; none if they are not worth it."""
-        scored = [result for result in self._results.values() if result.state == "complete"]
-        left = self._seconds_left()
-        if left is None:
-            return self._members()
-        left = max(left - max(map(besides_fits, scored)), 0.0)
-        takes = {
-            name: max(result.info.get("fit_seconds", {}).get(name, 0.0) for result in scored)
-            for name in self._members()
-        }
-        found, used = [], 0.0
-        for name in sorted(takes, key=takes.__getitem__):
-            used += OTHER_PARAMETERS * takes[name]
-            if used <= left:
-                found.append(name)
-        return found if sum(takes[name] for name in found) >= FEWEST_FITS * sum(takes.values()) else []
+        return (
+            self._time.keeps_models and self._spec.blend_over == "study" and not (is_shared or self._spec.search.prune)
+        )
 
     def _members(self) -> list[str]:
         return [member.name for member in self._spec.recipe({}).members]
@@ -220,31 +196,26 @@ class LoopHandle(StudyHandle):
             fitted[name] = (folder, name)
             before = self._results[source].params
             params |= {key: value for key, value in before.items() if key.partition(SEPARATOR)[0] == name}
-        if not fitted:
-            return trial
-        hyperparameters = self._spec.hyperparameters(params) | {"fitted_members": encode_fitted(fitted)}
+        hyperparameters = dict(self._spec.hyperparameters(params))
+        hyperparameters |= {"fitted_members": encode_fitted(fitted)} if fitted else {}
+        if seconds := self._time.for_fits(self._spec, self._results.values()):  # others may grow for longer than before
+            hyperparameters["growing_seconds"] = encode(seconds)
         return replace(trial, params=params, hyperparameters=hyperparameters)
 
     def _limited(self, trial: TrialSpec) -> TrialSpec:
         """Return a trial of the members for which there is time; the first is told its time, and finds them."""
         hyperparameters = without_members(trial.hyperparameters, self._spec.left_out)
-        if self._fits_in_time and not self._results:
-            seconds = max(SHORTEST_SECONDS, self._seconds_before_recording() * FIRST_SHARE)
-            hyperparameters["folds_seconds"] = encode(seconds)
+        if self._time.is_told and not self._results:
+            hyperparameters["folds_seconds"] = encode(self._time.for_first_trial())
         trial = replace(trial, hyperparameters=hyperparameters)
         return self._with_time_left(trial) if self._takes_members and self._results else trial
 
     def _remove_models(self) -> None:
         """Remove the models of trials; with a time limit, those that the winner may have are kept."""
-        kept = self._may_win() if self._fits_in_time else set()
+        kept = self._may_win() if self._time.is_told else set()
         for index in self._results if self._spec.n_trials > 1 else ():
             if index not in kept:
                 shutil.rmtree(model_dir(trial_folder(self._spec.folder, index)), ignore_errors=True)
-
-    @property
-    def _keeps_models(self) -> bool:
-        """Whether every trial writes its models, so that the winner need not be fitted on the folds again."""
-        return self._fits_in_time and self._spec.search.vary == "all"
 
     def _may_win(self) -> set[int]:
         """Return the best trial, and the trials that have the best model of a member."""
@@ -254,7 +225,7 @@ class LoopHandle(StudyHandle):
 
     def _best_of_members(self) -> dict[str, int]:
         """Return the trial with the best model of each member; of equal ones the first."""
-        scored = sorted((one for one in self._results.values() if one.state == "complete"), key=lambda one: one.index)
+        scored = sorted(complete(self._results.values()), key=lambda one: one.index)
         found: dict[str, int] = {}
         for member in self._members() if scored else ():
             score = "mae" if MetricName.parse(self._spec.objective).score == "mae" else scored[0].main_score
@@ -262,49 +233,29 @@ class LoopHandle(StudyHandle):
             found[member] = min(scored, key=lambda one: one.metrics.get(name, math.inf)).index
         return found
 
-    def _reserved(self, longest: float) -> float:
-        """Return the seconds that the winner's training takes if each trial took no longer than this."""
-        times = 1 if self._spec.max_ms is None else 2  # the best trial is measured before members are left out
-        if not self._fits_in_time:
-            return times * longest * (FINAL_TRIALS + (0.0 if self._spec.final_rows == "train" else ALL_ROWS_TRIALS))
-        results = [result for result in self._results.values() if result.state == "complete"]
-        besides = max(map(besides_fits, results))
-        again = 0.0 if self._keeps_models else longest  # the winner's folds
-        return times * (again + SURE * (besides + served_fits_seconds(self._spec, results)))
-
     def seconds_left(self) -> float | None:
         """Return how much of the time limit is left."""
-        return None if self._spec.timeout is None else self._spec.timeout - (self._clock() - self._begun)
+        return self._time.left()
 
-    def _seconds_before_recording(self) -> float:
-        """Return how long trainings may still take, all together. It needs a time limit."""
-        return (self.seconds_left() or 0.0) - FINAL_SECONDS * self._spec.slowness
+    def slowness(self) -> float:
+        """Return how many times as long as on an idle machine something takes now."""
+        return self._time.pace.slowness
 
-    def _seconds_left(self, since: Iterable[float] = ()) -> float | None:
-        """Return how long trials may still run, with time reserved for the winner; None without a limit.
+    def _for_trials(self, since: Iterable[float] = ()) -> float | None:
+        """Return how long trials may still run, with time reserved for the winner; None without a limit."""
+        return self._time.for_trials(self._spec, self._results.values(), since)
 
-        Args:
-            since: When each running trial began. One that runs on may become the winner, and takes as long once more.
-        """
-        scored = [result for result in self._results.values() if result.state == "complete"]
-        if self._spec.timeout is None or not scored:  # without a score there is no winner to reserve time for
-            return None
-        longest = max(result.finished - result.started for result in scored)
-        left, reserved = self._seconds_before_recording(), self._reserved(longest)
-        if self._keeps_models:  # the winner's folds are not fitted again
-            return max(0.0, left - reserved)
-        factor = reserved / max(longest, 1e-9)
-        ends = [(left - factor * (self._clock() - began)) / (1 + factor) for began in since]
-        return max(0.0, min([left - reserved, *ends]))
+    def _in_time(self) -> list[str]:
+        """Return the members that another trial has time to fit; none if they are not worth it."""
+        return self._time.in_time(self._spec, self._results.values(), self._members())
 
     def _interrupted(self, running: Collection[futures.Future[TrialResult]]) -> set[futures.Future[TrialResult]]:
         """Kill the running trials, and return those that finished nevertheless."""
-        for future in running:
-            future.cancel()
-        finished, left = set[futures.Future[TrialResult]](), set(running)
+        finished, left = set[futures.Future[TrialResult]](), {future for future in running if not future.cancel()}
         while left:  # repeatedly, since a trial may be between its thread and its worker
             self._runner.interrupt()
-            finished, left = futures.wait(running, INTERRUPT_EVERY_SECONDS)
+            done, left = futures.wait(left, INTERRUPT_EVERY_SECONDS)
+            finished |= done
         return {future for future in finished if not _was_killed(future)}
 
     def run_again(self, trial: TrialSpec) -> TrialResult:
@@ -323,25 +274,25 @@ class LoopHandle(StudyHandle):
         threads = self._spec.threads * self._spec.parallel
         hyperparameters = self._served(self._spec.hyperparameters(params) if recipe is None else recipe)
         own = recipe is not None
-        if self._fits_in_time:  # with its time, a training would find other numbers of rounds
+        if self._time.is_told:  # with its time, a training would find other numbers of rounds
             hyperparameters |= {"found_rounds": encode_rounds(self._rounds(index, recipe))}
             if fitted := self._fitted(index, recipe):
                 hyperparameters |= {"fitted_members": encode_fitted(fitted)}
-            hyperparameters |= {"final_seconds": encode(max(SHORTEST_SECONDS, self._seconds_before_recording()))}
+            hyperparameters |= {"final_seconds": encode(self._time.for_winner())}
         final = TrialSpec(index, params, hyperparameters, folder, keep_model=True, threads=threads, own_recipe=own)
-        if not self._fits_in_time:
+        if not self._time.is_told:
             return self._checked(self._final_runner.run(final))
         return self._checked(self._run_in_time(final))
 
     def _run_in_time(self, final: TrialSpec) -> TrialResult:
         """Run the winner's training, which is killed when its time is up and its scored models are saved.
 
-        These are served then.
+        What it has fitted on further rows is served then, if that is saved too, or the scored models.
         """
         started = time.time()
         shutil.rmtree(final.folder, ignore_errors=True)  # a winner of an earlier command would count as written
         future = self._threads.submit(self._final_runner.run, final)
-        done, _ = futures.wait([future], max(0.0, self._seconds_before_recording() + GRACE_SECONDS))
+        done, _ = futures.wait([future], max(0.0, self._time.before_ending() + GRACE_SECONDS))
         scored = scored_model_dir(final.folder)
         while not done and not is_written(final.folder):
             done, _ = futures.wait([future], INTERRUPT_EVERY_SECONDS)
@@ -349,10 +300,13 @@ class LoopHandle(StudyHandle):
             self._interrupted([future])
         if not _was_killed(future):
             return future.result()
+        result = read_result(final, started, time.time(), 0)
+        if (model_dir(final.folder) / MANIFEST).exists():  # with what was fitted before
+            return result
         shutil.rmtree(model_dir(final.folder), ignore_errors=True)
         if scored.exists():
             scored.rename(model_dir(final.folder))
-        return read_result(final, started, time.time(), 0)
+        return replace(result, info={name: value for name, value in result.info.items() if name not in SERVED_INFO})
 
     def _fitted(self, index: int, recipe: Mapping[str, str] | None) -> dict[str, tuple[Path, str]]:
         """Return where the members of the winner have been fitted, of those whose models are kept, by name."""
@@ -385,11 +339,11 @@ class LoopHandle(StudyHandle):
     def run_beside(self, trial: TrialSpec, seconds: float | None = None) -> Callable[[], TrialResult | None] | None:
         """Run a training in the trials' threads; it is killed when the rest of the time is needed for the winner."""
         future = self._threads.submit(self._runner.run, trial)
-        began = self._clock()
+        began = self._time.clock()
 
         def result() -> TrialResult | None:
-            own = None if seconds is None else max(0.0, seconds - (self._clock() - began))
-            limits = [limit for limit in (own, self._seconds_left()) if limit is not None]
+            own = None if seconds is None else max(0.0, seconds - (self._time.clock() - began))
+            limits = [limit for limit in (own, self._for_trials()) if limit is not None]
             done, _ = futures.wait([future], min(limits, default=None))
             if not done:
                 self._interrupted([future])
@@ -417,9 +371,9 @@ class LoopHandle(StudyHandle):
         folder = trial_folder(self._spec.folder, index)
         # The first one writes its model too, so that one which cannot be written is known now and not at the end. With
         # a time limit, the winner has the models of trials.
-        keep_model = index == 0 or self._keeps_models
+        keep_model = index == 0 or self._time.keeps_models
         recipe = self._spec.hyperparameters(params)
-        hyperparameters = recipe if self._spec.n_trials > 1 or self._fits_in_time else self._served(recipe)
+        hyperparameters = recipe if self._spec.n_trials > 1 or self._time.is_told else self._served(recipe)
         if self._spec.search.prune:
             best = best_of((self._results[told] for told in range(self._told)), self._spec.objective)
             hyperparameters |= {"rival": encode_rival(best.rival(self._spec.objective) if best else Rival())}

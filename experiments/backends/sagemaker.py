@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from experiments.docker.engine import (
     INSTALL_COMPOSE,
     NETWORKS,
     compose_version,
-    connect,
     container_user,
     labels,
+    open_engine,
     remove_containers,
 )
 from experiments.docker.image import configured_image
@@ -111,7 +110,7 @@ class SageMakerBackend(Backend):
         check_dependencies(study.dependencies)
         self.requests(study)
         network = self._settings.network
-        with closing(connect()) as client:
+        with open_engine() as client:
             if network not in NETWORKS and not any(found.name == network for found in client.networks.list([network])):
                 raise BackendUnavailable(
                     f"mode.network={network}: the Docker engine has no such network. docker network ls lists them."
@@ -168,7 +167,7 @@ class SageMakerBackend(Backend):
 
     def _containers(self, study: StudySpec, run: str) -> ContainerSettings:
         memory = self._settings.memory_gb
-        with closing(connect()) as client:
+        with open_engine() as client:
             user = container_user(client)
             # This process holds the study's lock, so any container of the study was left by a process that died.
             remove_containers(client, {FOLDER_LABEL: str(study.folder)})

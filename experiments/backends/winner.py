@@ -104,7 +104,7 @@ def place_winner(
         if trained is None or chosen is not None:
             trained = _train(study, ledger, handle, best, chosen, console)
         final = trained
-        _score(study, ledger, local_workers, final, status, handle.seconds_left())
+        _score(study, ledger, local_workers, final, status, _importance_seconds(study, handle))
 
 
 def _find_blend(
@@ -168,7 +168,7 @@ def _score(
     local_workers: LocalWorkers,
     final: TrialResult,
     status: Status,
-    left: float | None,
+    seconds: float | None,
 ) -> None:
     """Score the winner on the test rows, find the importance of its features, measure it, and note all of it.
 
@@ -178,12 +178,9 @@ def _score(
         local_workers: Returns the workers.
         final: The winner.
         status: Where progress is shown.
-        left: The seconds that are left of the study's time limit, in which it must also be recorded; None for no limit.
+        seconds: The time for the importance; None for no limit.
     """
     scored, bundle = scored_model_dir(final_folder(study.folder)), model_dir(final_folder(study.folder))
-    seconds = None
-    if left is not None:
-        seconds = max(0.0, min(IMPORTANCE_SHARE * (study.timeout or 0.0), left - RECORDING_SECONDS * study.slowness))
     scores = _scores(study, scored if scored.exists() else bundle, local_workers, status, seconds)
     ledger.note(IMPORTANCE, scores["importance"])
     ledger.note(SERVING_COST, _measured(study, local_workers))
@@ -191,6 +188,14 @@ def _score(
     final = replace(final, metrics={**final.metrics, **scores["metrics"]}, info={**final.info, **covered})
     shutil.rmtree(scored, ignore_errors=True)  # before the note, after which nothing would remove it
     ledger.note(FINAL, asdict(final))
+
+
+def _importance_seconds(study: StudySpec, handle: StudyHandle) -> float | None:
+    """Return the time in which the importance is found: a share of the limit that leaves enough for the record."""
+    left = handle.seconds_left()
+    if left is None:
+        return None
+    return max(0.0, min(IMPORTANCE_SHARE * (study.timeout or 0.0), left - RECORDING_SECONDS * handle.slowness()))
 
 
 def _measured(study: StudySpec, local_workers: LocalWorkers) -> dict[str, Any]:

@@ -102,6 +102,19 @@ class WorkerPool:
         for _ in range(size):
             self._idle.put(None)
 
+    def wait_until_ready(self) -> None:
+        """Wait until a worker has its libraries, so that what it is called for is not measured with their imports.
+
+        Raises:
+            RunnerClosed: The pool was closed meanwhile.
+            EnsembleError: The libraries cannot be imported.
+        """
+        worker = self._idle.get()
+        try:
+            worker = worker or self._spawn()
+        finally:
+            self._idle.put(worker)
+
     def call(self, function: str, kwargs: dict[str, Any], log: Path | None = None) -> Any:
         """Call ``module:function`` in a worker; arguments and answer are JSON.
 
@@ -144,6 +157,17 @@ class WorkerPool:
         except OSError:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def scheduled(self) -> dict[int, tuple[float, float]]:
+        """Return how long each worker ran and waited for a core; empty where the system does not count it."""
+        with self._state_lock:
+            pids = [worker.pid for worker in self._workers]
+        found: dict[int, tuple[float, float]] = {}
+        for pid in pids:
+            with contextlib.suppress(OSError, ValueError):
+                ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+                found[pid] = int(ran) / 1e9, int(waited) / 1e9
+        return found
 
     def interrupt(self) -> None:
         """Kill the workers that are at work, whose calls raise ``RunnerClosed``; later calls get new ones."""

@@ -32,8 +32,8 @@ _ZSH = """\
 #compdef byoe
 _byoe() {
     local -a known=({words})
-    compadd -- ${known:#*=}
     compadd -S '' -- ${(M)known:#*=}
+    compadd -- ${known:#*=} && return
     if [[ $PREFIX == *=* ]]; then compset -P '*='; _files; fi
 }
 compdef _byoe byoe

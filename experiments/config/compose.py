@@ -39,7 +39,7 @@ class Composed:
         sources: By dotted key, where its value came from: a file below ``configs``, the schema or the command line.
         values: By dotted key, the resolved value of every leaf.
         arguments: The ``key=value`` arguments that it was composed from.
-        began: When it was begun to be composed, by ``time.monotonic``, which is when the command began.
+        began: When the command began, by ``time.monotonic``.
     """
 
     config: Config
@@ -65,11 +65,12 @@ class Composed:
         return annotated_yaml(self.config, masked_values(self.values), self.sources)
 
 
-def compose(arguments: Sequence[str]) -> Composed:
+def compose(arguments: Sequence[str], began: float | None = None) -> Composed:
     """Compose the configuration.
 
     Args:
         arguments: ``key=value`` arguments, as typed.
+        began: When the command began, by ``time.monotonic``; None for now.
 
     Raises:
         ConfigError: An argument cannot be read, or has an unknown key or group file or a value of the wrong type.
@@ -79,7 +80,7 @@ def compose(arguments: Sequence[str]) -> Composed:
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     given = checked(arguments)
     further = [f"file://{folder}" for folder in groups.config_folders()[1:]]
     for_hydra = [*given.for_hydra, f"hydra.searchpath={further}"]

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.docker.engine import LABEL, RUN_LABEL, connect, labels, remove_containers
+from experiments.docker.engine import LABEL, RUN_LABEL, connect, labels, open_engine, remove_containers
 from experiments.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run_job(document: dict[str, Any], root: str, container: dict[str, Any]) -> b
             with _folders_owned_by_user():
                 session.sagemaker_client.create_training_job(**document)
             if document["EnableNetworkIsolation"]:
-                with closing(connect()) as client:
+                with open_engine() as client:
                     # A run that ended in the meantime may have removed the network, and compose then creates another.
                     find_network(client, isolated=True)
         except RuntimeError as error:  # the exit code of compose
@@ -80,7 +80,7 @@ def create_network(run: str) -> None:
     """
     from docker.errors import APIError
 
-    with closing(connect()) as client:
+    with open_engine() as client:
         if find_network(client, isolated=True):
             return
         # With compose's label, so that compose uses it.

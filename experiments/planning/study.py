@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -32,7 +33,14 @@ from experiments.study.continuing import check_not_elsewhere
 from experiments.study.learning import LEARNED, Learned
 from experiments.study.ledger import FILE, Peek
 from experiments.study.source_dir import place_source
-from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, begun_in
+from experiments.study.spec import (
+    BESIDES_SECONDS,
+    ENDING_SECONDS,
+    SHORTEST_SECONDS,
+    StudySpec,
+    begun_in,
+    first_trial_seconds,
+)
 
 # Digits of the identity's hash at the end of a default name.
 _HASH_LENGTH = 8
@@ -127,26 +135,41 @@ def plan_study(composed: Composed) -> StudyPlan:
         check_portable(study)
     if search.replayed is not None:
         replay.check_same_recipe(search.replayed, study, str(config.replay.study))
-    limited = _limited(config, recipe, splits.train)
+    limited = _limited(config, recipe, splits.train, time.monotonic() - composed.began)
     notes = (*splits.notes(config.dataset), *recipe.notes, *fold_notes, *search.notes, *limited, *parallelism.notes)
     return StudyPlan(study, splits, notes, config.mode.runs_jobs)
 
 
-def _limited(config: Config, recipe: RecipePlan, train: Table) -> list[str]:
-    """Return a note if one trial takes longer than ``search.timeout`` allows."""
+def _limited(config: Config, recipe: RecipePlan, train: Table, spent: float) -> list[str]:
+    """Return notes if one trial, or the whole command, takes longer than ``search.timeout`` allows.
+
+    Args:
+        config: The configuration.
+        recipe: What is trained.
+        train: The training rows.
+        spent: The seconds since the command began.
+    """
     timeout, folds = config.search.timeout, recipe.recipe.folds
     if timeout is None:
         return []
     fits = recipe.ensemble.seconds(train.rows * (folds.k - 1) // folds.k, len(train.columns), len(train.classes))
     seconds = folds.k * folds.repeats * sum(fits.values())
-    has, what = timeout, "the command ends after its first trial"
-    if not config.mode.runs_jobs:
-        has = max(0.0, FIRST_SHARE * (timeout - FINAL_SECONDS))
+    if config.mode.runs_jobs:
+        has, what = timeout, "the command ends after its first trial"
+    else:
+        has = first_trial_seconds(timeout - spent - ENDING_SECONDS)
         what = "members for which there is no time are left out, and boosters grow fewer rounds"
-    if seconds <= has:
-        return []
-    takes = f"one trial takes about {seconds:.2g} s on one core, and the first one has {has:.3g} s"
-    return [f"search.timeout={timeout:g}: {takes}, so {what}."]
+    notes = []
+    if seconds > has:
+        takes = f"one trial takes about {seconds:.2g} s on one core, and the first one has {has:.3g} s"
+        notes.append(f"search.timeout={timeout:g}: {takes}, so {what}.")
+    shortest = spent + 2 * (min(seconds, SHORTEST_SECONDS) + BESIDES_SECONDS) + ENDING_SECONDS
+    if shortest > timeout and not config.mode.runs_jobs:
+        notes.append(
+            f"search.timeout={timeout:g} will be exceeded: the start, the first trial, a model on all rows, scores, "
+            f"figures and MLflow take about {shortest:.0f} s on one core."
+        )
+    return notes
 
 
 def _study(

@@ -221,8 +221,12 @@ def _served_rows(outcome: Outcome) -> str:
     final = outcome.final
     is_all = final.info["final_rows"] == "all" or outcome.study.channels.test is None
     which = "all" if is_all else "the training and validation rows,"
+    found = final.info.get("rounds", {})
+    served = final.info.get("rounds_served", {}).items()
+    rounds = ", ".join(f"{name} {number}" for name, number in served if number != found.get(name))
+    more = f" With more rows, its boosters have more rounds: {rounds}." if rounds else ""
     return (
-        f"The served model was then fitted on {which} {final.info['rows_served']} rows (ensemble.final_rows). "
+        f"The served model was then fitted on {which} {final.info['rows_served']} rows (ensemble.final_rows).{more} "
         f"The scores are those of the models that were fitted on the {final.info['rows']} training rows."
     )
 

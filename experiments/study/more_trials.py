@@ -14,6 +14,10 @@ FEWEST_TRIALS = 8
 MORE = 20
 # A gain of the objective by less than this share is not worth its time.
 WORTH = 0.005
+# The ends of the interval, as quantiles of the gains of looking back. No trial so far is better than the best one, so
+# its upper end is further out than in one of 95%: with 0.975 it held 84% of the gains of twenty trials after twenty
+# whose scores were normal, and with this 92% (98% and 99.6% where they were exponential).
+LOW, HIGH = 0.025, 0.999
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,8 @@ def outlook(results: Iterable[TrialResult], objective: str, more: int = MORE) ->
         trials=more,
         chance=more / (n + more),
         gain=sum(chance * gain for chance, gain in zip(chances, gains, strict=True)),
-        low=_quantile(gains, chances, 0.025),
-        high=_quantile(gains, chances, 0.975),
+        low=_quantile(gains, chances, LOW),
+        high=_quantile(gains, chances, HIGH),
         best=sign * scores[0],
         seconds=sum(result.finished - result.started for result in finished) / n,
         usd=sum(costs) / len(costs) if costs else None,

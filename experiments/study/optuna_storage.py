@@ -199,7 +199,7 @@ def _opened(address: _Address, place: str, *, write: bool) -> Iterator[optuna.st
     _check_client(address, place)
     import optuna
     from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     url = address.url
@@ -223,6 +223,10 @@ def _opened(address: _Address, place: str, *, write: bool) -> Iterator[optuna.st
     except (StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
         reason = str(getattr(cause, "orig", None) or cause).partition("\n")[0]
+        if address.path is None and isinstance(cause, OperationalError):
+            raise ConfigError(
+                f"{place} cannot be reached: {reason}. Check host, port, database, user and password."
+            ) from None
         if write:
             raise StorageError(f"{place} cannot be written: {reason}.") from None
         raise ConfigError(

@@ -1,8 +1,9 @@
-"""How long the fits of a winner's served models take, by what fits took in trials."""
+"""How long the fits of a winner's served models, and its scores, take, by what trials took."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ensemble.channel import channel_rows
 from ensemble.members import member_class
@@ -39,3 +40,35 @@ def served_fits_seconds(study: StudySpec, results: Sequence[TrialResult]) -> flo
 def besides_fits(result: TrialResult) -> float:
     """Return the seconds that a trial took besides its fits: to read, predict, blend and save."""
     return result.finished - result.started - float(sum(result.info.get("fit_seconds", {}).values()))
+
+
+def scoring_seconds(study: StudySpec, results: Sequence[TrialResult]) -> float:
+    """Return the seconds that the predictions for the test rows are expected to take.
+
+    Args:
+        study: The study.
+        results: Complete trials, at least one. The slowest one counts.
+    """
+    if study.channels.test is None:
+        return 0.0
+    folds = study.recipe(results[0].params).folds
+    fits, rows = folds.k * folds.repeats, channel_rows(study.channels.test)
+
+    def seconds(info: Mapping[str, Any]) -> float:
+        # Each row of a fold is predicted by one model of a member, and the others by all models.
+        predicted = info.get("rows", 0) * folds.repeats + (info.get("validation_rows") or 0) * fits
+        return float(info.get("predict_seconds", 0.0) * rows * fits / max(predicted, 1))
+
+    return max(seconds(result.info) for result in results)
+
+
+def blends_seconds(study: StudySpec, results: Sequence[TrialResult]) -> float:
+    """Return the seconds that a blend over the study, and blends without each member, are expected to take.
+
+    Args:
+        study: The study.
+        results: Complete trials, at least one. The slowest one counts.
+    """
+    members = len(study.recipe(results[0].params).members)
+    times = 2 if study.blend_over == "study" and len(results) > 1 else 1
+    return float(times * (members + 1) * max(result.info.get("blend_seconds", 0.0) for result in results))

@@ -35,11 +35,15 @@ STUDY_BLEND = "study_blend"
 COMMANDS = "commands"
 # The ledger's fact that a time limit ended the study: the limit in ``seconds``, and how many ``trials`` were finished.
 TIME_LIMIT = "time_limit"
-# When a study has a time limit, these seconds are reserved for scores, figures and MLflow.
-FINAL_SECONDS = 13.0
+# When a study has a time limit, these seconds of an idle core are reserved for scores, figures and MLflow.
+ENDING_SECONDS = 10.5
+# What the first trial and the winner's training each take of an idle core besides their fits: to blend and to save.
+BESIDES_SECONDS = 3.0
 # The share of the rest that the folds of the first trial may take. If it stays the only one, what is left is enough for
-# its bundle and a model of each member on all rows, which takes about half as long as the folds.
-FIRST_SHARE = 0.5
+# a model of each member on all rows, which takes about half as long as the folds.
+FIRST_SHARE = 0.65
+# The shortest time that a training is given, however short the limit.
+SHORTEST_SECONDS = 0.5
 # The part of a recorded identity that says who proposes, and those that say where a study began.
 ENGINE = "search.engine"
 _PLACE = ("mode", "cold", ENGINE)
@@ -303,6 +307,16 @@ class StudySpec:
     def identity_hash(self) -> str:
         """Return a SHA-256 of ``recorded_identity``; it stays the same when a study continues elsewhere."""
         return hashlib.sha256(json.dumps(self.recorded_identity(), sort_keys=True).encode()).hexdigest()
+
+
+def first_trial_seconds(left: float, slowness: float = 1.0) -> float:
+    """Return how long the folds of a study's first trial may take.
+
+    Args:
+        left: The seconds that all trainings have.
+        slowness: How many times as long as on an idle machine something takes.
+    """
+    return max(SHORTEST_SECONDS, FIRST_SHARE * (left - 2 * BESIDES_SECONDS * slowness))
 
 
 def begun_in(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from experiments.errors import ConfigError
@@ -47,6 +48,16 @@ def _full(folder: Path, free: int) -> str:
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def process_began() -> float:
+    """Return when this process began, by ``time.monotonic``; now, where the system does not tell."""
+    now = time.monotonic()
+    try:
+        started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return now - max(time.clock_gettime(time.CLOCK_BOOTTIME) - started, 0.0)
+    except (AttributeError, OSError, ValueError):
+        return now
 
 
 def openmp_environment(threads: int) -> dict[str, str]:

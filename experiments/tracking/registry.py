@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ensemble.bundle import read_manifest
 from ensemble.bundle_code import importable
@@ -141,13 +141,17 @@ def log_model(run_id: str, bundle: Path, name: str, params: Mapping[str, str], p
     """
     import mlflow
     import numpy as np
+    from mlflow.models import Model
 
     manifest = read_manifest(bundle)
     columns = [Column.from_dict(column) for column in manifest["columns"]]
     example = frame_of(np.array(manifest["example"]["features"], dtype=np.float64), columns)
     with mlflow.start_run(run_id=run_id):
-        info = mlflow.pyfunc.log_model(
+        info = Model.log(
+            artifact_path=None,
             name=name,
+            flavor=_Flavor,
+            validate_serving_input=False,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
             code_paths=[str(PROJECT / "entry" / "ensemble"), *map(str, importable(packages))],
@@ -157,6 +161,22 @@ def log_model(run_id: str, bundle: Path, name: str, params: Mapping[str, str], p
             params=dict(params),
         )
     return str(info.model_id)
+
+
+class _Flavor:
+    """MLflow's flavor of Python models, which takes ``validate_serving_input`` as others of MLflow's flavors do.
+
+    MLflow would load the bundle in this process to predict the example, which imports every library, for some seconds.
+    The bundle has been loaded when it was saved, and has predicted the test rows.
+    """
+
+    @staticmethod
+    def save_model(**settings: Any) -> None:
+        """Save a model as MLflow does."""
+        import mlflow.pyfunc
+
+        del settings["validate_serving_input"]
+        mlflow.pyfunc.save_model(**settings)
 
 
 def requirements_of(versions: Mapping[str, str]) -> list[str]:

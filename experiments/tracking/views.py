@@ -36,8 +36,8 @@ LONGEST_STUDY = 32
 # Names of studies differ at their end, so that the longest must fit: beside a run's name are what opens it and a dot.
 _STUDY = "tags.`byoe.study`"
 _WIDTHS = {
-    _RUN_NAME: round(_LETTER * LONGEST_STUDY) + 100,
-    _STUDY: round(_LETTER * LONGEST_STUDY) + _MARGIN,
+    _RUN_NAME: round(_LETTER * LONGEST_STUDY) + 55,
+    _STUDY: round(_LETTER * LONGEST_STUDY) + 20,
     _DATASET: 220,
     _MODELS: 160,
 }

@@ -69,6 +69,8 @@ AMBIGUOUS = [
     b"Transfer-Encoding: xchunked",
     b"Transfer_Encoding: chunked",
     b"Connection: close",
+    b"Host: other",
+    b"X-Huge: " + b"a" * 70_000,
     b"X-Folded: a\r\n b",
     b"\x00",
     b"no colon",
@@ -98,7 +100,7 @@ def known(target: Target) -> list[bytes]:
 def written(start: bytes, lines: list[bytes], body: bytes, *, chunked: bool) -> bytes:
     length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
     if chunked:
-        body = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
+        body = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + b"0\r\nContent-Type: text/html\r\n\r\n"
     place = len(lines) // 2
     head = [start + b" HTTP/1.1", b"Host: endpoint", *lines[:place], length, *lines[place:]]
     return b"\r\n".join([*head, b"", body])

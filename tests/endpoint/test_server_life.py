@@ -9,12 +9,14 @@ import importlib.util
 import json
 import os
 import py_compile
+import re
 import shutil
 import signal
 import socket
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,8 +24,11 @@ import pytest
 
 from tests.conftest import until
 from tests.doubles.aws.resident import Resident
+from tests.endpoint import duration
 from tests.endpoint.bodies import FORMS
+from tests.endpoint.choice import Choice
 from tests.endpoint.conftest import Serve
+from tests.endpoint.duration import described
 from tests.endpoint.server import Server, run, serving
 from tests.endpoint.target import Connection
 
@@ -207,3 +212,15 @@ def test_a_model_that_crashes_its_workers_ends_the_server(copy: Path, resident: 
     process, _, err = run(resident, copy, tmp_path)
     assert process.wait(30) == 3
     assert "error: the model cannot be served: it crashed a library." in err.read_text()
+
+
+def test_the_header_estimates_the_minutes_of_all_tests(
+    serve: Serve, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = Choice("mine", serve(bundle).target.url, bundle, "")
+    assert re.fullmatch(r"endpoint tests: full, about \d+ min", described(choice, "full"))
+    # Nine members: 77 ms for a row and 545 ms for a thousand, which took 222 s in all.
+    monkeypatch.setattr(duration, "_seconds", lambda _, cells: 0.545 if len(cells.rows) > 100 else 0.077)
+    assert described(choice, "quick").endswith("within a minute; --endpoint-tests=full runs all, about 5 min")
+    monkeypatch.undo()
+    assert described(replace(choice, url="http://127.0.0.1:1"), "full") == "endpoint tests: full"

@@ -11,6 +11,7 @@ import pytest
 from ensemble.elementary import LEAST_PROBABILITY
 from ensemble.members import REGISTRY, Member
 from ensemble.members.growth import LOWER, MOST, PATIENCE, Growth, common_rounds
+from ensemble.parameters import ParamValue
 from tests.entry.test_class_members import CATEGORIES, rows_of_classes
 from tests.entry.test_growth import GROWN
 
@@ -53,6 +54,17 @@ def test_a_truncated_model_of_classes_is_the_model_of_so_many_rounds(kind: str, 
         loaded = REGISTRY[kind].load(path, threads=1, categories=CATEGORIES, classes=classes)
         assert np.array_equal(loaded.predict(growth.features), predicted)
     assert np.array_equal(member.predict(growth.features), whole)
+
+
+@every_number
+def test_simple_leaves_of_catboost_take_one_step(classes: int) -> None:
+    features, target = rows_of_classes(80, classes)
+    models = []
+    for more in ({}, {"leaf_estimation_iterations": 1}):
+        params: dict[str, ParamValue] = {**GROWN["catboost"], "leaf_estimation_method": "Simple", **more}
+        models.append(REGISTRY["catboost"](params, seed=0, threads=1, categories=CATEGORIES, classes=classes))
+        models[-1].fit_rounds(features, target, None, 3)
+    assert np.array_equal(*(model.predict(features) for model in models))
 
 
 @every_grown

@@ -10,7 +10,7 @@ import pytest
 
 from ensemble.arrays import Floats
 from ensemble.errors import BundleError
-from ensemble.members import REGISTRY, Member, member_class
+from ensemble.members import REGISTRY, Member, member_class, scikit
 from ensemble.members.probabilities import in_columns, softmax
 from ensemble.parameters import ParamValue
 from tests.entry.conftest import QUICK as QUICK_FOR_QUANTITIES
@@ -335,3 +335,17 @@ def test_probabilities_of_a_row_do_not_depend_on_the_others() -> None:
         assert found.sum(axis=1) == pytest.approx(np.ones(500), abs=1e-12)
     assert softmax(np.array([-900.0, 0.0, 900.0])).tolist() == [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]
     assert in_columns(np.array([[0.25, 0.75]]), [0, 2], 4).tolist() == [[0.25, 0.0, 0.75, 0.0]]
+
+
+@pytest.mark.parametrize("kind", ["random_forest", "extra_trees"])
+def test_a_forest_of_many_classes_keeps_a_bounded_number_of_numbers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 20_000
+    monkeypatch.setattr(scikit, "MOST_NUMBERS", most)
+    kept = {}
+    for classes in (scikit.MANY_CLASSES, 2 * scikit.MANY_CLASSES):
+        features, target = rows_of_classes(400, classes)
+        member = REGISTRY[kind]({"n_estimators": 10}, seed=0, threads=1, categories=CATEGORIES, classes=classes)
+        member.fit(features, target)
+        kept[classes] = sum(tree.tree_.value.size for tree in member._estimator[-1].estimators_)  # type: ignore[attr-defined]
+    assert kept[scikit.MANY_CLASSES] > most  # the numbers of few classes do not change
+    assert kept[2 * scikit.MANY_CLASSES] <= most

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import os
 import platform
 import re
@@ -370,12 +371,16 @@ def test_a_training_that_lost_its_race_leaves_what_it_found_and_prints_no_object
 def test_rounds_that_are_found_are_recorded_and_served(job: Job) -> None:
     job.give({"members": "xgboost", "xgboost__eta": "0.5", "folds_k": "3", "final_rows": "train_and_validation"})
     assert main([], job.environ) == 0
-    rounds = job.metrics()["rounds"]
-    assert rounds.keys() == {"xgboost"}
-    bundle = load_bundle(job.model)
-    assert bundle.manifest["rounds"] == rounds
-    models: list[Any] = bundle.ensemble.models["xgboost"]
-    assert [model._booster.num_boosted_rounds() for model in models] == [rounds["xgboost"]] * 3
+    written = job.metrics()
+    assert written["rounds"].keys() == {"xgboost"}
+    for folder, rounds in ((job.data / SCORED_FOLDER, written["rounds"]), (job.model, written["rounds_served"])):
+        bundle = load_bundle(folder)
+        assert bundle.manifest["rounds"] == rounds
+        models: list[Any] = bundle.ensemble.models["xgboost"]
+        assert [model._booster.num_boosted_rounds() for model in models] == [rounds["xgboost"]] * 3
+    more = math.sqrt(written["rows_served"] / (written["rows"] * 2 / 3))
+    assert written["rounds_served"]["xgboost"] == pytest.approx(written["rounds"]["xgboost"] * more, abs=1)
+    assert more > 1.2
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from ensemble.parameters import ParamValue
 from ensemble.racing import Rival
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.table import Column, Table
-from ensemble.training import Training, fit_again, fit_ensemble
+from ensemble.training import Training, fit_again, fit_ensemble, served_rounds
 from tests.entry.conftest import make_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -208,15 +208,20 @@ def test_a_number_that_is_set_is_kept() -> None:
 
 
 @pytest.mark.parametrize("final", ["bag", "refit"])
-def test_the_served_models_have_the_number_that_was_found(final: Any) -> None:
+def test_the_served_models_have_more_rounds_by_their_rows(final: Any) -> None:
     rows = table(120)
-    training = fit_ensemble(recipe(*GROWN, final=final), rows.take(np.arange(90)), None, 1)
-    served = fit_again(recipe(*GROWN, final=final), rows, training.ensemble, 1, training.rounds)
-    for models in (training.ensemble.models, served.models):
-        for name, number in training.rounds.items():
+    train, asked = rows.take(np.arange(90)), recipe(*GROWN, final=final)
+    training = fit_ensemble(asked, train, None, 1)
+    more = served_rounds(asked, training, train, rows)
+    served = fit_again(asked, rows, training.ensemble, 1, more)
+    for models, rounds in ((training.ensemble.models, training.rounds), (served.models, more)):
+        for name, number in rounds.items():
             assert {_rounds_of(model) for model in models[name]} == {number}
+    # The folds' models were fitted on 60 rows.
+    assert more == {name: round(number * 2**0.5) for name, number in training.rounds.items()}
+    assert served_rounds(asked, training, train, train.take(np.arange(50))) == training.rounds
     by_hand = REGISTRY["catboost"](GROWN["catboost"], seed=0, threads=1)
-    by_hand.fit_rounds(rows.features, rows.target, None, training.rounds["catboost"])
+    by_hand.fit_rounds(rows.features, rows.target, None, more["catboost"])
     assert np.array_equal(by_hand.predict(rows.features), served.models["catboost"][0].predict(rows.features))
 
 

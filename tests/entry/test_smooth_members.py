@@ -91,7 +91,14 @@ def test_a_network_weighs_rows() -> None:
     assert abs(float(np.mean(network.predict(features) - target))) < 0.3
 
 
-@pytest.mark.parametrize(("rows", "params"), [(2, {}), (5, {}), (60, {"decay": 1e5})])
+@pytest.mark.parametrize("rows", [50, 72])
+def test_a_network_learns_from_few_rows(rows: int) -> None:
+    (features, target), (elsewhere, truth) = drawn(rows, 11), drawn(200, 1)
+    network = fitted("network", features, target)
+    assert np.var(network.predict(elsewhere) - truth) < 0.3 * np.var(truth)
+
+
+@pytest.mark.parametrize(("rows", "params"), [(2, {"decay": 2.5e4}), (5, {"decay": 2.5e4}), (60, {"decay": 1e5})])
 def test_a_network_that_decays_more_than_it_learns_predicts_the_mean(rows: int, params: dict[str, float]) -> None:
     features, target = drawn(rows)
     for classes, wanted in ((0, target), (2, (np.arange(rows) % 2).astype(float))):

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ensemble.final_budget
+import ensemble.training
 from ensemble.bundle import load_bundle
 from ensemble.channel import write_channel
 from ensemble.cli import main
 from ensemble.errors import InputError
 from ensemble.final_budget import FinalBudget
+from ensemble.fold_budget import FoldBudget
 from ensemble.known_fits import Known
 from ensemble.members.growth import Growth
 from ensemble.members.scikit import CHUNK
@@ -71,6 +74,13 @@ class Growing(Constant):
     def truncated(self, rounds):
         return self
 
+class Late(Constant):
+    kind = "late"
+
+    @classmethod
+    def seconds(cls, rows, columns, params):
+        return 0.04
+
 class Declared(Constant):
     kind = "declared"
 
@@ -88,11 +98,19 @@ def recipe(*members: MemberSpec, **more: Any) -> Recipe:
     return Recipe((*members, *(MemberSpec(kind, kind, QUICK[kind]) for kind in ("ridge", "xgboost"))), **more)
 
 
-def fit(what: Recipe, seconds: float, rows: Table | None = None, clock: Callable[[], float] | None = None) -> Training:
+def fit(
+    what: Recipe,
+    seconds: float,
+    rows: Table | None = None,
+    clock: Callable[[], float] | None = None,
+    *,
+    may_leave: bool = True,
+) -> Training:
     """Fit with this time, by a clock that moves only where a member of ``SLOW`` says so."""
     modules = {member.kind.partition(":")[0] for member in what.members if ":" in member.kind}
     found = [sys.modules.get(name) or importlib.import_module(name) for name in modules]
-    known = Known(seconds=seconds, clock=clock or (lambda: sum(module.Clock.now for module in found)))
+    now = clock or (lambda: sum(module.Clock.now for module in found))
+    known = Known(seconds=seconds, may_leave=may_leave, clock=now)
     return fit_ensemble(replace(what, folds=FoldSpec(k=K)), rows or make_table(90), None, 1, None, known)
 
 
@@ -159,6 +177,15 @@ def test_a_booster_that_grew_for_too_long_is_kept_and_grows_less_in_the_other_fo
     assert 1 <= training.rounds["a"] < 30
 
 
+def test_where_no_member_may_be_left_out_boosters_grow_less(own_module: Callable[[str], str]) -> None:
+    module = own_module(SLOW)
+    what = recipe(MemberSpec("slow", f"{module}:Slow"), MemberSpec("a", f"{module}:Growing"))
+    training = fit(what, K * 0.2, may_leave=False)
+    assert training.left_out == {}
+    assert list(training.ensemble.models) == ["slow", "a", "ridge", "xgboost"]
+    assert 1 <= training.rounds["a"] < 30
+
+
 def test_growth_ends_by_its_clock() -> None:
     now = 0.0
     growth = Growth(np.zeros((1, 1)), np.zeros(1))
@@ -205,7 +232,9 @@ def test_rounds_are_read_as_they_are_written() -> None:
 
 
 @pytest.mark.parametrize("final", ["bag", "refit"])
-def test_members_of_a_finished_training_are_not_fitted_again(tmp_path: Path, final: Any) -> None:
+def test_members_of_a_finished_training_are_not_fitted_again(
+    tmp_path: Path, final: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = Recipe(
         tuple(MemberSpec(kind, kind, {} if kind == "xgboost" else QUICK[kind]) for kind in ("xgboost", "ridge")),
         blend="stacking",
@@ -245,6 +274,25 @@ def test_members_of_a_finished_training_are_not_fitted_again(tmp_path: Path, fin
     kept = load_bundle(again / "output" / "data" / "scored").ensemble.predict(rows)
     assert np.array_equal(kept, load_bundle(scored / "model").ensemble.predict(rows))
     assert not np.array_equal(kept, served[0])
+    with monkeypatch.context() as patch:
+        fits = itertools.count(1)
+
+        def fit_and_die(self: Any, *arguments: Any, **more: Any) -> Any:
+            if next(fits) == 2:
+                raise KeyboardInterrupt
+            return known_way(self, *arguments, **more)
+
+        known_way = ensemble.training._Fit._fit_member
+        patch.setattr(ensemble.training._Fit, "_fit_member", fit_and_die)
+        patch.setattr(ensemble.final_budget, "LONG_SECONDS", 0.0)
+        patch.setattr(ensemble.final_budget, "LONG_SAVINGS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            train("killed", final_rows="train_and_validation", fitted_members=fitted, final_seconds="1e9")
+    document = json.loads((tmp_path / "killed" / "output" / "data" / "metrics.json").read_text())
+    assert (document["final_rows"], document["rows_served"]) == ("train_and_validation", 80)
+    assert len(document["served_from_folds"]) == 1
+    partly = load_bundle(tmp_path / "killed" / "model").ensemble.predict(rows)
+    assert not any(np.array_equal(partly, other) for other in (kept, served[1]))
     late = train("late", final_rows="train_and_validation", fitted_members=fitted, final_seconds="1e-9")
     document = json.loads((late / "output" / "data" / "metrics.json").read_text())
     assert document["metrics"] == metrics[0]["metrics"]
@@ -261,10 +309,53 @@ def test_members_without_a_place_are_refused(text: str) -> None:
 def test_time_for_models_on_all_rows_goes_to_the_members_that_count() -> None:
     now = 0.0
     expected, weights = {"slow": 4.0, "quick": 0.5, "useless": 0.1}, {"slow": 0.6, "quick": 0.4, "useless": 0.0}
-    budget = FinalBudget(5.0, expected, weights, lambda: now)
+    budget = FinalBudget(5.0, expected, weights, clock=lambda: now)
     assert budget.order(expected) == ["quick", "slow", "useless"]
     assert budget.begin("quick")
     now += 1.0  # twice as long as expected
+    assert not budget.is_long("slow")  # there is nothing yet to keep
     budget.end("quick")
+    assert [name for name in expected if budget.is_long(name)] == ["slow"]
+    assert not replace(budget, saving=1.0).is_long("slow")  # which takes 8 s
     assert not budget.begin("slow")
     assert budget.begin("useless")
+
+
+def test_quick_members_have_the_time_that_no_booster_can_use() -> None:
+    expected = {"ridge": 0.1, "svr": 0.9, "xgboost": 40.0, "catboost": 60.0}
+    budget = FoldBudget(1.0, expected, ("xgboost", "catboost"), "blended", may_leave=True)
+    for name in budget.fixed():
+        assert budget.has_time_for(name, sum(budget.taken.values()))
+        budget.taken[name] = expected[name] - 0.02
+    assert budget.to_grow(0.98) == []
+    assert list(budget.left_out) == ["catboost", "xgboost"]
+
+
+def test_boosters_alone_share_the_shortest_time() -> None:
+    budget = FoldBudget(0.1, {"xgboost": 40.0, "catboost": 60.0}, ("xgboost", "catboost"), "blended", may_leave=True)
+    assert budget.to_grow(0.0) == ["xgboost"]
+    budget.taken["xgboost"] = 0.2
+    assert budget.grows_enough("xgboost", 1)
+
+
+def test_a_booster_of_few_rounds_is_left_out_and_a_quick_member_takes_its_time() -> None:
+    budget = FoldBudget(1.0, {"ridge": 0.1, "svr": 0.75, "catboost": 1.0}, ("catboost",), "blended", may_leave=True)
+    assert budget.has_time_for("ridge", 0.0)
+    budget.taken["ridge"] = 0.1
+    assert not budget.has_time_for("svr", 0.1)
+    assert budget.to_grow(0.1) == ["catboost"]
+    budget.taken["catboost"] = 0.2
+    assert not budget.grows_enough("catboost", 1)
+    assert budget.left_out["catboost"].startswith("it grew one round in 0.2 s")
+    assert budget.second_chance(0.3) == ["svr"]
+    assert list(budget.left_out) == ["catboost"]
+
+
+def test_the_time_of_a_booster_of_few_rounds_goes_to_quick_members(own_module: Callable[[str], str]) -> None:
+    module = own_module(SLOW)
+    members = MemberSpec("a", f"{module}:Growing"), MemberSpec("late", f"{module}:Late"), *recipe().members
+    training = fit(Recipe(members), K * 0.05)
+    assert list(training.left_out) == ["a"]
+    assert list(training.ensemble.models) == ["late", "ridge", "xgboost"]
+    free = fit_ensemble(Recipe(members[1:], folds=FoldSpec(k=K)), make_table(90), None, 1)
+    assert training.metrics == free.metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -172,6 +173,19 @@ def common_rounds(curves: Sequence[Floats]) -> int:
     """
     pooled = _pooled(curves, min(map(len, curves)))
     return int(np.flatnonzero(pooled <= pooled.min() * (1 + LOWER))[0]) + 1
+
+
+def rounds_for_rows(rounds: int, fitted_on: float, rows: int) -> int:
+    """Return how many rounds a model of ``rows`` rows gets: more by the square root of how many more rows it has.
+
+    With more rows, later rounds still learn what is true of other rows; docs/decisions/080 has the measurements.
+
+    Args:
+        rounds: The number that was found.
+        fitted_on: The mean number of rows of the folds' models for which it was found.
+        rows: Number of rows; fewer than ``fitted_on`` do not lower the number.
+    """
+    return round(rounds * math.sqrt(max(rows / fitted_on, 1.0)))
 
 
 def _pooled(curves: Sequence[Floats], rounds: int) -> Floats:

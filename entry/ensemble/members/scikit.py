@@ -308,6 +308,9 @@ class ScikitMember(Member):
             estimator.n_jobs = 1
 
 
+# Each node of a tree keeps a number for each class: with many classes, leaves are as large as it takes for a forest to
+# keep about this many numbers, 8 bytes each.
+MANY_CLASSES, MOST_NUMBERS = 20, 25_000_000
 # By task; the entropy and the log loss are one criterion under two names.
 _CRITERIA = ("squared_error", "absolute_error", "poisson")
 _CLASS_CRITERIA = ("gini", "entropy", "log_loss")
@@ -328,6 +331,8 @@ _FOREST_PARAMETERS: dict[str, Parameter] = {
 
 class _Forest(ScikitMember):
     """A forest of trees, each of some of the rows.
+
+    With many classes ``min_samples_leaf`` is larger than what was given, if the forest would need too much memory.
 
     Attributes:
         bootstraps: Whether rows are drawn for each tree unless ``bootstrap`` says otherwise.
@@ -351,6 +356,23 @@ class _Forest(ScikitMember):
         if params.get("max_samples") is not None and not params.get("bootstrap", cls.bootstraps):
             return "max_samples needs bootstrap=true"
         return super().refusal(params, target, varies=varies, classes=classes)
+
+    def fit(self, features: Floats, target: Floats, weights: Floats | None = None) -> None:
+        """Fit the trees."""
+        if self.classes > MANY_CLASSES:
+            given = self.number("min_samples_leaf", self.params, 1)
+            self.params["min_samples_leaf"] = max(int(given), self.least_leaf(len(features)))
+        super().fit(features, target, weights)
+
+    def least_leaf(self, rows: int) -> int:
+        """Return the fewest rows of a leaf with which the trees keep no more than ``MOST_NUMBERS``.
+
+        Args:
+            rows: Rows that they are fitted on.
+        """
+        drawn = self.number("max_samples", self.params, 1.0) * rows
+        numbers = self.number("n_estimators", self.params, 100) * self.classes
+        return max(1, math.ceil(2 * drawn * numbers / MOST_NUMBERS))
 
     def probabilities(self, classifier: Any, prepared: Floats) -> Floats:
         """Return the mean of the trees' probabilities and of the classes' frequencies, as if these were a further tree.

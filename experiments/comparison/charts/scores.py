@@ -32,6 +32,7 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
     names = list(dict.fromkeys(name for one in measures for name in one.names))
     names.sort(key=lambda name: name == BLENDED)
     data = [_trace(place, len(measures), one, names, score) for place, one in enumerate(measures)]
+    titles = [blend_title(measures) if name == BLENDED else name for name in names]
     side = "right" if _is_maximised(score) else "left"
     quantity = measures[0].study.target if score in ("rmse", "mae") else ""
     of = f" of {quantity}" if quantity else ""
@@ -39,12 +40,12 @@ def _chart(measures: Sequence[Measures], score: str) -> Chart:
         "data": data,
         "layout": {
             "xaxis": {"title": {"text": plain(f"CV {shown(score)}{of}, {side} is better")}, "zeroline": False},
-            "yaxis": rows_axis([blend_title(measures) if name == BLENDED else name for name in names]),
+            "yaxis": rows_axis(titles),
             "shapes": [_band(len(names))] if names[-1] == BLENDED else [],
         },
     }
     title = f"{shown(score)[0].upper()}{shown(score)[1:]} of every member and of the blend"
-    return Chart(score, title, _sentence(measures, score), (rows_plot(spec, names, len(measures)),))
+    return Chart(score, title, _sentence(measures, score), (rows_plot(spec, titles, len(measures)),))
 
 
 def _is_maximised(score: str) -> bool:

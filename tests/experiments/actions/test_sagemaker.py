@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_diabetes
 
 from experiments.study.ledger import FILE, read
 from tests.conftest import PROJECT, QUICK, Ended, environment, run_command
@@ -64,6 +65,24 @@ def test_single_training_is_one_job_of_local_mode(project: Path, nothing_left: N
     log = (project / "studies" / "one" / "trials" / "0000" / "log.txt").read_text()
     assert "Reporting training SUCCESS" in log
     assert (project / "studies" / "one" / "final" / "model.tar.gz").exists()
+
+
+@pytest.mark.slow  # up to three jobs
+def test_a_model_of_a_container_is_described_watched_and_made_smaller(project: Path, nothing_left: None) -> None:
+    assert run_command("mode=sagemaker", "action=train", "study=one", *QUICK).code == 0
+    card = run_command("action=card", "model=one")
+    written = (project / "studies/one/final/model/card.md").read_text()
+    assert (card.code, card.out.strip()) == (0, written.strip())
+    load_diabetes(as_frame=True).data.to_csv(project / "rows.csv", index=False)
+    drift = run_command("action=drift", "model=one", "input=rows.csv")
+    assert (drift.code, "drift: NO (10 columns)" in drift.out) == (0, True)
+    ended = run_command("mode=sagemaker", "action=shrink", "model=one", *QUICK)
+    assert ended.code in (0, 1), ended.err
+    name, verdict = re.findall(r"shrink: (one-small[a-z-]*) is (WORSE|not worse) on the test rows", ended.out)[-1]
+    assert verdict == ("WORSE" if ended.code else "not worse")
+    assert "Reporting training SUCCESS" in (project / f"studies/{name}/final/log.txt").read_text()
+    replay = run_command("mode=local", "action=replay", f"replay.study={name}", *QUICK)
+    assert "parity: PASS (1 of 1 trials equal)" in replay.out, replay.err
 
 
 def test_a_users_members_run_in_the_container(project: Path, nothing_left: None) -> None:

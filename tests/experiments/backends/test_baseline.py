@@ -30,8 +30,9 @@ SMALL, LARGE = {"rows": 200, "columns": {"number": 10}}, {"rows": 2_000_000, "co
 class Handle:
     """Runs a training beside the trials, unless it costs money."""
 
-    def __init__(self, *, paid: bool = False, result: TrialResult | None = None) -> None:
+    def __init__(self, *, paid: bool = False, result: TrialResult | None = None, slow: float = 1.0) -> None:
         self.paid = paid
+        self.slow = slow
         self.result = result
         self.begun: list[TrialSpec] = []
 
@@ -40,6 +41,9 @@ class Handle:
             return None
         self.begun.append(trial)
         return lambda: self.result
+
+    def slowness(self) -> float:
+        return self.slow
 
 
 class Workers:
@@ -106,18 +110,19 @@ def test_it_is_trained_once_with_catboosts_own_defaults(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "paid", "info", "reason"),
+    ("arguments", "handle", "info", "reason"),
     [
-        (("search.timeout=60",), False, LARGE, "too much of search.timeout=60"),
-        (("search.timeout=60",), False, SMALL, "search.timeout=60 left no time for it"),
-        ((), True, LARGE, "on this machine, and a job on SageMaker costs money"),
+        (("search.timeout=60",), Handle(), LARGE, "too much of search.timeout=60"),
+        (("search.timeout=60",), Handle(slow=4.0), SMALL, "too much of search.timeout=60"),  # beside other programs
+        (("search.timeout=60",), Handle(), SMALL, "search.timeout=60 left no time for it"),
+        ((), Handle(paid=True), LARGE, "on this machine, and a job on SageMaker costs money"),
     ],
 )
 def test_why_it_is_left_out_is_reported(
-    arguments: tuple[str, ...], paid: bool, info: dict[str, Any], reason: str, folder: Path
+    arguments: tuple[str, ...], handle: Handle, info: dict[str, Any], reason: str, folder: Path
 ) -> None:
     study = with_baseline(*arguments)
-    noted, printed = finished(study, Handle(paid=paid), info)
+    noted, printed = finished(study, handle, info)
     assert noted is not None
     assert noted["state"] == "failed"
     assert noted["metrics"] == {"cv_rmse_mean": 80.0}
@@ -125,7 +130,7 @@ def test_why_it_is_left_out_is_reported(
     assert f"note: there is no score of plain CatBoost to compare with: {noted['failure']}." in printed
     later = dataclasses.replace(study, timeout=None)
     result = TrialResult(0, "complete", {}, 0.0, 1.0, {"cv_rmse_catboost": 55.0})
-    if not paid:
+    if not handle.paid:
         tried, _ = finished(later, Handle(result=result), SMALL)
         assert tried is not None
         assert tried["state"] == "complete"

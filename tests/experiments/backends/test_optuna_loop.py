@@ -10,14 +10,26 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.bundle_files import MANIFEST
+from ensemble.channel import channel_rows
 from ensemble.racing import Rival
-from ensemble.wire import decode_fitted, decode_recipe, decode_rival
-from experiments.backends.optuna_loop import ALL_ROWS_TRIALS, FINAL_TRIALS, LoopHandle
+from ensemble.wire import JOB_PARAMETERS, decode_fitted, decode_recipe, decode_rival
+from experiments.backends.optuna_loop import LoopHandle
+from experiments.backends.pace import Pace
+from experiments.backends.time_plan import ALL_ROWS_TRIALS, FINAL_TRIALS, TimePlan
 from experiments.errors import RunnerClosed
 from experiments.study.baseline import baseline_trial
-from experiments.study.folder import output_data_dir, prepare, scored_model_dir
+from experiments.study.folder import model_dir, output_data_dir, prepare, scored_model_dir
 from experiments.study.ledger import Ledger
-from experiments.study.spec import FINAL_SECONDS, FIRST_SHARE, StudySpec, TrialResult, TrialSpec
+from experiments.study.spec import (
+    BESIDES_SECONDS,
+    ENDING_SECONDS,
+    FIRST_SHARE,
+    StudySpec,
+    TrialResult,
+    TrialSpec,
+    first_trial_seconds,
+)
 from tests.experiments.backends.contract import plan
 
 SECONDS_A_TRIAL = 10.0
@@ -53,8 +65,12 @@ class ScriptedRunner:
         self.killed.set()
 
 
+def timed(study: StudySpec, runner: ScriptedRunner, *, is_told: bool = False) -> TimePlan:
+    return TimePlan(study, is_told=is_told, clock=runner.clock, pace=Pace(slowness=study.slowness))
+
+
 def run(study: StudySpec, runner: ScriptedRunner) -> list[TrialResult]:
-    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, time_plan=timed(study, runner)) as handle:
         return list(handle.results())
 
 
@@ -93,7 +109,7 @@ def test_a_resumed_study_races_the_same_rivals(folder: Path, resumed: int) -> No
 
 
 def test_time_is_reserved_for_the_winner_and_running_trials_are_left_to_the_next_run(folder: Path) -> None:
-    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + FINAL_SECONDS
+    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + ENDING_SECONDS
     study = plan("search.n_trials=20", "search.window=4", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
     first = run(study, runner := ScriptedRunner(lambda index: float(index) if index < 2 else None))
     assert {result.index for result in first} == {0, 1}
@@ -129,11 +145,11 @@ def test_a_study_that_ends_in_time_runs_every_trial(folder: Path) -> None:
 
 
 def test_a_training_beside_the_trials_is_killed_when_the_time_is_needed_for_the_winner(folder: Path) -> None:
-    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + FINAL_SECONDS
+    kept = (FINAL_TRIALS + ALL_ROWS_TRIALS) * SECONDS_A_TRIAL + ENDING_SECONDS
     study = plan("search.n_trials=2", "search.parallel=2", f"search.timeout={kept + 20.05:g}")
     beside = dataclasses.replace(baseline_trial(study), index=7)
     runner = ScriptedRunner(lambda index: None if index == 7 else float(index))
-    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, clock=runner.clock) as handle:
+    with Ledger.open(study) as ledger, LoopHandle(study, ledger, runner, time_plan=timed(study, runner)) as handle:
         wait = None
         for _ in handle.results():
             wait = wait or handle.run_beside(beside)
@@ -169,7 +185,7 @@ class LimitedRunner(ScriptedRunner):
 
 
 def limited(study: StudySpec, ledger: Ledger, runner: ScriptedRunner) -> LoopHandle:
-    return LoopHandle(study, ledger, runner, fits_in_time=True, clock=runner.clock)
+    return LoopHandle(study, ledger, runner, time_plan=timed(study, runner, is_told=True))
 
 
 def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_time(folder: Path) -> None:
@@ -180,7 +196,7 @@ def test_the_first_trial_is_told_its_time_and_tells_for_which_members_there_is_t
         order = [result.index for result in handle.results()]
         assert order[0] == 0
         told = [runner.seen[index].hyperparameters.get("folds_seconds") for index in range(4)]
-        assert told == [repr((1000 - 90 - 2 * FINAL_SECONDS) * FIRST_SHARE), None, None, None]
+        assert told == [repr(first_trial_seconds(1000 - 90 - 2 * ENDING_SECONDS, slowness=2.0)), None, None, None]
         assert [runner.seen[index].hyperparameters["members"] for index in range(4)] == ["xgboost,catboost"] + [
             "xgboost"
         ] * 3
@@ -203,11 +219,20 @@ def test_a_first_trial_that_takes_its_whole_time_leaves_enough_for_the_winner(fo
 
     study = plan("search.n_trials=5", "search.window=1", "search.parallel=1", "search.timeout=60")
     runner = Full(float)
-    with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
+    time_plan = timed(study, runner, is_told=True)
+
+    def begin() -> None:
+        runner.now += 4.0  # until a worker has its libraries
+
+    with (
+        Ledger.open(study) as ledger,
+        LoopHandle(study, ledger, runner, time_plan=time_plan, wait_until_ready=begin) as handle,
+    ):
         next(handle.results())
-        took = runner.now
-        assert took == pytest.approx(FIRST_SHARE * (60 - FINAL_SECONDS))
-        assert 2 * took <= 60 - FINAL_SECONDS
+        took = runner.now - 4
+        assert took == pytest.approx(FIRST_SHARE * (60 - 4 - ENDING_SECONDS - 2 * BESIDES_SECONDS))
+        # Models on all rows take about half as long.
+        assert 1.5 * took + 2 * BESIDES_SECONDS <= 60 - 4 - ENDING_SECONDS
 
 
 def test_without_a_limit_nothing_is_told(folder: Path) -> None:
@@ -232,16 +257,21 @@ def test_a_best_trial_that_kept_its_models_is_fitted_on_further_rows_only(folder
     assert float(runner.seen[0].hyperparameters["final_seconds"]) < 1000
 
 
-def test_models_of_folds_are_served_if_there_is_no_time_for_others(folder: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_was_saved_is_served_if_there_is_no_time_for_more(folder: Path, kept: bool) -> None:
     class Stuck(LimitedRunner):
         def run(self, trial: TrialSpec) -> TrialResult:
             if trial.folder.name != "final":
                 return super().run(trial)
             prepare(trial, study)
-            scored_model_dir(trial.folder).mkdir(parents=True)
+            for bundle in (scored_model_dir(trial.folder), model_dir(trial.folder)):
+                bundle.mkdir(parents=True, exist_ok=True)
+            (scored_model_dir(trial.folder) / MANIFEST).write_text("of the folds")
+            if kept:  # another one may be about to be replaced
+                (model_dir(trial.folder) / MANIFEST).write_text("of further rows")
             names = ["xgboost", "blended"]
             document = {"metrics": {f"cv_rmse_{name}": 1.0 for name in names}, "left_out": {"catboost": "slow"}}
-            document |= {"weights": {"xgboost": 1.0}, "fit_seconds": {"xgboost": 1.0}}
+            document |= {"weights": {"xgboost": 1.0}, "fit_seconds": {"xgboost": 1.0}, "final_rows": "all"}
             (output_data_dir(trial.folder) / "metrics.json").write_text(json.dumps(document))
             self.killed.wait()
             raise RunnerClosed
@@ -251,9 +281,10 @@ def test_models_of_folds_are_served_if_there_is_no_time_for_others(folder: Path)
         list(handle.results())
         final = handle.run_final(0)
     assert final.metrics == {"cv_rmse_xgboost": 1.0, "cv_rmse_blended": 1.0}
-    assert "final_rows" not in final.info
-    assert (study.folder / "final" / "model").exists()
-    assert not scored_model_dir(study.folder / "final").exists()
+    assert ("final_rows" in final.info) is kept
+    served = (model_dir(study.folder / "final") / MANIFEST).read_text()
+    assert served == ("of further rows" if kept else "of the folds")
+    assert scored_model_dir(study.folder / "final").exists() is kept
 
 
 def test_the_models_of_each_member_s_best_trial_are_kept(folder: Path) -> None:
@@ -284,7 +315,7 @@ def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of
             scores = {"cv_rmse_xgboost": 1.0, "cv_rmse_catboost": 2.0}
             return dataclasses.replace(found, finished=50.0, info=info, metrics={**found.metrics, **scores})
 
-    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=98")
+    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=93")
     study = dataclasses.replace(study, blend_over="study", final_rows="train")
     with Ledger.open(study) as ledger, limited(study, ledger, runner := Slow(float)) as handle:
         results = list(handle.results())
@@ -296,12 +327,12 @@ def test_a_trial_takes_members_that_it_has_no_time_to_fit_from_the_best_trial_of
     assert all(kept for name, kept in same.items() if name.startswith("catboost__"))
     assert not all(kept for name, kept in same.items() if name.startswith("xgboost__"))
     assert study.recipe(results[1].params) == decode_recipe(
-        {name: text for name, text in runner.seen[1].hyperparameters.items() if name != "fitted_members"}
+        {name: text for name, text in runner.seen[1].hyperparameters.items() if name not in JOB_PARAMETERS}
     )
 
 
 def test_no_trial_is_started_that_could_not_end_in_time(folder: Path) -> None:
-    seconds = FINAL_SECONDS + 4.2 * SECONDS_A_TRIAL
+    seconds = ENDING_SECONDS + 3.8 * SECONDS_A_TRIAL
     study = plan("search.n_trials=9", "search.window=1", "search.parallel=1", f"search.timeout={seconds}")
     study = dataclasses.replace(study, final_rows="train")
     with Ledger.open(study) as ledger, limited(study, ledger, runner := LimitedRunner(float)) as handle:
@@ -326,14 +357,33 @@ def test_a_trial_that_could_not_become_the_winner_in_time_is_killed(folder: Path
     assert runner.killed.is_set()
 
 
-def test_a_training_beside_the_trials_ends_with_its_own_time_and_before_the_next_trial(folder: Path) -> None:
-    study = plan("search.n_trials=3", "search.window=1", "search.parallel=1", "search.timeout=1000")
+@pytest.mark.parametrize(("after", "window"), [(0, 1), (1, 4)])
+def test_a_training_beside_the_trials_ends_with_its_own_time_and_before_the_next_trial(
+    after: int, window: int, folder: Path
+) -> None:
+    study = plan("search.n_trials=5", f"search.window={window}", "search.parallel=1", "search.timeout=1000")
     runner = LimitedRunner(lambda index: None if index == 7 else float(index))
     with Ledger.open(study) as ledger, limited(study, ledger, runner) as handle:
         wait = None
-        for _ in handle.results():
+        for result in handle.results():
             beside = dataclasses.replace(baseline_trial(study), index=7)
-            wait = wait or handle.run_beside(beside, seconds=0.05)
+            if result.index == after:
+                wait = handle.run_beside(beside, seconds=0.05)
         assert wait is not None
         assert wait() is None
-        assert list(runner.seen) == [0, 7, 1, 2]
+        assert list(runner.seen) == [*range(after + 1), 7, *range(after + 1, 5)]
+
+
+def test_time_is_reserved_for_further_blends_and_the_scores_on_test_rows_by_what_trials_took(folder: Path) -> None:
+    study = plan("search.n_trials=9", "search.timeout=1000")
+    time_plan = timed(study, ScriptedRunner(float), is_told=True)
+    before = time_plan.before_ending()
+    info = {"rows": 60, "validation_rows": 0, "predict_seconds": 6.0, "blend_seconds": 2.0}
+    folds, members = study.recipe({}).folds, len(study.recipe({}).members)
+    results = [TrialResult(index, "complete", {}, 0.0, 9.0, {}, info) for index in range(2)]
+    time_plan.learn(study, results)
+    assert study.channels.test is not None
+    scores = 6.0 / 60 * channel_rows(study.channels.test) * folds.k
+    assert before - time_plan.before_ending() == pytest.approx(scores + 2.0 * (members + 1))
+    time_plan.learn(dataclasses.replace(study, blend_over="study"), results)
+    assert before - time_plan.before_ending() == pytest.approx(scores + 2 * 2.0 * (members + 1))

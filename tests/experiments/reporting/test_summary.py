@@ -180,6 +180,9 @@ def test_rounds_that_were_found_are_named(study: StudySpec) -> None:
     found = dataclasses.replace(best, info={**best.info, "rounds": {"xgboost": 40, "catboost": 300}})
     assert "Boosting rounds that were found, one number for all folds: xgboost 40, catboost 300." in shown(study, found)
     assert "rounds" not in shown(study, best)
+    served = {"final_rows": "all", "rows": 60, "rows_served": 100, "rounds_served": {"xgboost": 40, "catboost": 433}}
+    text = " ".join(shown(study, dataclasses.replace(found, info={**found.info, **served})).split())
+    assert "(ensemble.final_rows). With more rows, its boosters have more rounds: catboost 433. The scores" in text
 
 
 def test_what_a_time_limit_left_out_is_named(study: StudySpec) -> None:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from experiments.study.more_trials import outlook
+from experiments.study.more_trials import HIGH, LOW, outlook
 from experiments.study.spec import TrialResult
 
 
@@ -27,8 +27,8 @@ def test_the_gain_is_that_of_the_last_trials_in_every_order() -> None:
     gains = [min(rest) - min(VALUES) for rest in itertools.combinations(VALUES, 4)]
     assert found.gain == pytest.approx(np.mean(gains))
     assert found.chance == pytest.approx(np.mean(np.array(gains) > 0)) == 0.5
-    assert found.low == np.quantile(gains, 0.025, method="inverted_cdf")
-    assert found.high == np.quantile(gains, 0.975, method="inverted_cdf")
+    assert found.low == np.quantile(gains, LOW, method="inverted_cdf")
+    assert found.high == np.quantile(gains, HIGH, method="inverted_cdf")
     assert (found.best, found.seconds, found.usd, found.trials) == (3.0, 6.0, None, 8)
 
 
@@ -69,13 +69,16 @@ def test_what_jobs_cost_is_counted() -> None:
     assert found.usd == pytest.approx(0.1)
 
 
-def test_random_search_gains_what_is_foretold_on_average() -> None:
+@pytest.mark.parametrize("scores", ["gamma", "normal"])
+def test_random_search_gains_what_is_foretold_on_average_and_stays_in_the_interval(scores: str) -> None:
     random = np.random.RandomState(0)
-    foretold, gained = [], []
+    foretold, gained, inside = [], [], []
     for _ in range(300):
-        values = random.gamma(2.0, size=40)
+        values = random.gamma(2.0, size=40) if scores == "gamma" else random.normal(size=40)
         found = outlook(trials(values[:20].tolist()), "cv_rmse_blended")
         assert found is not None
         foretold.append(found.gain)
         gained.append(max(0.0, values[:20].min() - values.min()))
+        inside.append(found.low <= gained[-1] <= found.high)
     assert 0.9 * np.mean(gained) < np.mean(foretold) < 2.5 * np.mean(gained)
+    assert np.mean(inside) > 0.9

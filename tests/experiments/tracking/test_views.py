@@ -61,7 +61,7 @@ def test_a_column_is_as_wide_as_its_name() -> None:
     for column, width in found["columnWidths"].items():
         assert width >= 7 * len(column.partition("`")[2])
     assert LONGEST_STUDY == STUDY_NAME_LENGTH
-    assert found["columnWidths"]["attributes.`Run Name`"] > 7 * LONGEST_STUDY + 60  # and what is beside the name
+    assert found["columnWidths"]["attributes.`Run Name`"] > 6.7 * LONGEST_STUDY + 55  # and what is beside the name
     assert state(saved(COLUMNS), TRIALS)["columnWidths"]["tags.`byoe.study`"] > 7 * LONGEST_STUDY
 
 
