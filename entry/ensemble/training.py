@@ -109,6 +109,7 @@ class Training:
         fold_of_row: Number of the fold in which each row was scored, shape (rows, repeats), int32; -1 if in none.
         fit_seconds: Seconds spent in ``fit``, by member.
         predict_seconds: Seconds spent in all ``predict`` calls.
+        blend_seconds: Seconds spent in fitting the blend on all rows, and without those of each fold.
         standings: As in ``Rival``, for later trainings that race this one; empty unless this one raced.
         rounds: The numbers of boosting rounds that were found, by member.
         fits: Each member's predictions, for later trainings with the same member.
@@ -140,6 +141,7 @@ class Training:
     blended_by_repeat: Floats = field(default_factory=lambda: np.empty((0, 0)))
     labels_by_repeat: Index | None = None
     fold_weights: tuple[float, ...] = ()
+    blend_seconds: float = 0.0
 
 
 def fit_ensemble(
@@ -340,11 +342,15 @@ class _Fit:
         scored = np.flatnonzero(fold_of_row[:, 0] >= 0)
         out_of_fold = averaged(list(predictions))
         rows = blender_rows(out_of_fold, self.train).take(scored)
+        began = time.perf_counter()
         blend = fit_blend(blender, rows)
+        blend_seconds = time.perf_counter() - began
         if self.recipe.final == "refit":
             models |= {name: fitted for name, fitted in self.models().items() if name not in self.known}
         ensemble = FittedEnsemble(models, blend, self._final_decision(blend, rows), self.class_weights)
+        began = time.perf_counter()
         nested = self._nested(blender, predictions, folds)
+        blend_seconds += time.perf_counter() - began
         both = with_blend(predictions, nested)
         blended = averaged(list(nested.predictions))
         labels = labels_of(self.decision, blended, averaged(list(nested.thresholds)))
@@ -381,6 +387,7 @@ class _Fit:
             nested.predictions,
             by_repeat,
             fold_weights(folds, self.train.weights),
+            blend_seconds,
         )
 
     def models(self, budget: FinalBudget | None = None) -> dict[str, list[Member]]:

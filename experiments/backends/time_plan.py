@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from experiments.backends.pace import Pace
-from experiments.study.served_fits import besides_fits, scoring_seconds, served_fits_seconds
+from experiments.study.served_fits import besides_fits, blends_seconds, scoring_seconds, served_fits_seconds
 from experiments.study.spec import ENDING_SECONDS, SHORTEST_SECONDS, StudySpec, TrialResult, first_trial_seconds
 
 # Time is also reserved for the winner: this multiple of what a trial took besides its fits, and the time of one fit of
@@ -44,7 +44,7 @@ class TimePlan:
         self.pace = pace
         self.clock = clock
         self._limit = spec.timeout
-        self._scoring = 0.0
+        self._scores = 0.0
         self._begun = clock() - spec.spent
 
     def left(self) -> float | None:
@@ -52,7 +52,7 @@ class TimePlan:
         return None if self._limit is None else self._limit - (self.clock() - self._begun)
 
     def learn(self, spec: StudySpec, results: Iterable[TrialResult]) -> None:
-        """Find how busy the machine is now, and how long the winner's scores take.
+        """Find how busy the machine is now, and how long the winner's scores and further blends take.
 
         Args:
             spec: The study, as it is trained.
@@ -60,11 +60,11 @@ class TimePlan:
         """
         self.pace.measure()
         if self.is_told and (scored := complete(results)):
-            self._scoring = scoring_seconds(spec, scored)
+            self._scores = scoring_seconds(spec, scored) + blends_seconds(spec, scored)
 
     def before_ending(self) -> float:
         """Return how long trainings may still take, all together. It needs a limit."""
-        return (self.left() or 0.0) - self._scoring - ENDING_SECONDS * self.pace.slowness
+        return (self.left() or 0.0) - self._scores - ENDING_SECONDS * self.pace.slowness
 
     def for_first_trial(self) -> float:
         """Return how long the folds of the first trial may take."""

@@ -60,3 +60,15 @@ def scoring_seconds(study: StudySpec, results: Sequence[TrialResult]) -> float:
         return float(info.get("predict_seconds", 0.0) * rows * fits / max(predicted, 1))
 
     return max(seconds(result.info) for result in results)
+
+
+def blends_seconds(study: StudySpec, results: Sequence[TrialResult]) -> float:
+    """Return the seconds that a blend over the study, and blends without each member, are expected to take.
+
+    Args:
+        study: The study.
+        results: Complete trials, at least one. The slowest one counts.
+    """
+    members = len(study.recipe(results[0].params).members)
+    times = 2 if study.blend_over == "study" and len(results) > 1 else 1
+    return float(times * (members + 1) * max(result.info.get("blend_seconds", 0.0) for result in results))

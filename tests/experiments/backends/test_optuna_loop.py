@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.bundle_files import MANIFEST
+from ensemble.channel import channel_rows
 from ensemble.racing import Rival
 from ensemble.wire import JOB_PARAMETERS, decode_fitted, decode_recipe, decode_rival
 from experiments.backends.optuna_loop import LoopHandle
@@ -371,3 +372,18 @@ def test_a_training_beside_the_trials_ends_with_its_own_time_and_before_the_next
         assert wait is not None
         assert wait() is None
         assert list(runner.seen) == [*range(after + 1), 7, *range(after + 1, 5)]
+
+
+def test_time_is_reserved_for_further_blends_and_the_scores_on_test_rows_by_what_trials_took(folder: Path) -> None:
+    study = plan("search.n_trials=9", "search.timeout=1000")
+    time_plan = timed(study, ScriptedRunner(float), is_told=True)
+    before = time_plan.before_ending()
+    info = {"rows": 60, "validation_rows": 0, "predict_seconds": 6.0, "blend_seconds": 2.0}
+    folds, members = study.recipe({}).folds, len(study.recipe({}).members)
+    results = [TrialResult(index, "complete", {}, 0.0, 9.0, {}, info) for index in range(2)]
+    time_plan.learn(study, results)
+    assert study.channels.test is not None
+    scores = 6.0 / 60 * channel_rows(study.channels.test) * folds.k
+    assert before - time_plan.before_ending() == pytest.approx(scores + 2.0 * (members + 1))
+    time_plan.learn(dataclasses.replace(study, blend_over="study"), results)
+    assert before - time_plan.before_ending() == pytest.approx(scores + 2 * 2.0 * (members + 1))
