@@ -147,9 +147,16 @@ def save_bundle(
             names.append(name)
         members.append({"name": spec.name, "kind": spec.kind, "params": dict(spec.params), "files": names})
     versions = runtime_versions()
-    for library in {name for spec in recipe.members for name in member_class(spec.kind, "members").libraries}:
-        versions[library] = library_version(library) or "unknown"
-    write_code(folder / CODE, code, versions, [spec.kind for spec in recipe.members if ":" in spec.kind])
+    libraries = {name for spec in recipe.members for name in member_class(spec.kind, "members").libraries}
+    installed = {library: library_version(library) for library in libraries}
+    versions |= {library: version or "unknown" for library, version in installed.items()}
+    write_code(
+        folder / CODE,
+        code,
+        versions,
+        filter(installed.get, libraries),
+        [spec.kind for spec in recipe.members if ":" in spec.kind],
+    )
     found = sketch(train, training.out_of_fold, training.ensemble.blend.weights)
     write_sketch(folder / SKETCH, found)
     files[SKETCH] = sha256(folder / SKETCH)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ensemble.errors import InputError
@@ -24,13 +24,20 @@ def importable(folders: Sequence[Path]) -> list[Path]:
     return [path for path in found if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))]
 
 
-def write_code(folder: Path, more: Sequence[Path], versions: Mapping[str, str], classes: Sequence[str] = ()) -> None:
+def write_code(
+    folder: Path,
+    more: Sequence[Path],
+    versions: Mapping[str, str],
+    libraries: Iterable[str] = (),
+    classes: Sequence[str] = (),
+) -> None:
     """Write the code and ``requirements.txt`` of a bundle.
 
     Args:
         folder: Folder to create; it must not exist.
         more: Folders of the user's own packages and modules.
-        versions: Versions of the libraries that the bundle needs, by name.
+        versions: Versions of libraries, by name.
+        libraries: Names of the members' libraries.
         classes: The user's own classes, as ``module:Class``. Their packages and modules are written too if they are
             not in ``more``, but where Python finds them.
 
@@ -48,5 +55,7 @@ def write_code(folder: Path, more: Sequence[Path], versions: Mapping[str, str], 
             shutil.copytree(path, place, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(path, place)
-    pins = [f"{_DISTRIBUTIONS.get(name, name)}=={versions[name]}" for name in _PINNED if name in versions]
+    always = {requirement.partition(">=")[0] for requirement in _ALWAYS}
+    pinned = dict.fromkeys([*_PINNED, *sorted(set(libraries) - always)])
+    pins = [f"{_DISTRIBUTIONS.get(name, name)}=={versions[name]}" for name in pinned if name in versions]
     (folder / REQUIREMENTS).write_text("\n".join([*pins, *_ALWAYS]) + "\n")

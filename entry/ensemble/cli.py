@@ -211,9 +211,9 @@ def train(
         raise EnsembleError(
             f"the objective {recipe.objective} is {training.metrics[recipe.objective]}: this trial has no score."
         )
-    saving = time.perf_counter()
     if places.model_dir is not None:
         training = with_intervals(training, table, recipe.seed)
+        saving = time.perf_counter()  # a bundle of other models has the same intervals
         scored = places.output_data_dir / SCORED_FOLDER if further else places.model_dir
         save_bundle(scored, recipe, training, table, data_hash, places.code)
         # Files of members that were fitted before were copied.

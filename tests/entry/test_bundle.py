@@ -17,7 +17,7 @@ from ensemble.bundle import load_bundle, save_bundle
 from ensemble.errors import BundleError, InputError
 from ensemble.recipe import FoldSpec, MemberSpec, Recipe
 from ensemble.training import Training, fit_ensemble
-from ensemble.versions import runtime_versions
+from ensemble.versions import library_version, runtime_versions
 from tests.entry.conftest import OWN_MEMBER, make_table, quick_recipe
 
 KINDS = ("xgboost", "catboost", "random_forest", "ridge")
@@ -113,6 +113,15 @@ def test_a_manifest_lists_the_hash_of_every_file(tmp_path: Path) -> None:
     assert {"code/inference.py", "code/requirements.txt", "code/ensemble/bundle.py"} <= set(listed)
     for name, expected in listed.items():
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == expected
+
+
+@pytest.mark.parametrize("more", [(), ("lightgbm",)])
+def test_its_requirements_pin_the_libraries_of_its_members(more: tuple[str, ...], tmp_path: Path) -> None:
+    save(tmp_path, quick_recipe("ridge", *more))
+    lines = (tmp_path / "code" / "requirements.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line)
+    assert pinned.keys() - {"xgboost-cpu", "catboost", "scikit-learn", "skops"} == set(more)
+    assert all(pinned[name] == library_version(name) for name in ("scikit-learn", *more))
 
 
 def test_a_manifest_is_strict_json_even_with_a_score_that_is_not_finite(tmp_path: Path) -> None:

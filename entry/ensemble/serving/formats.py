@@ -17,7 +17,7 @@ from ensemble.file_kinds import START_BYTES, kind_of, not_text
 from ensemble.serving.errors import UNSUPPORTED, RequestError, first_line, unfit, unreadable_body
 from ensemble.serving.media_types import ALIASES, CSV, JSON, JSON_LINES, NPY, PARQUET, parse_media_type
 from ensemble.serving.parquet import read_table
-from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values
+from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values, no_rows
 
 # ASCII is a part of UTF-8.
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
@@ -127,9 +127,11 @@ def _rows_of_list(rows: Any) -> Rows:
         return Records([rows])
     if not isinstance(rows, list):
         raise unfit("rows must be in a list.", expected="a list of rows", got=type(rows).__name__)
-    if rows and all(isinstance(row, dict) for row in rows):
+    if not rows:
+        raise no_rows()
+    if all(isinstance(row, dict) for row in rows):
         return Records(rows)
-    if rows and not any(isinstance(row, list | dict) for row in rows):
+    if not any(isinstance(row, list | dict) for row in rows):
         return Values(None, [[value] for value in rows], flat=True)
     return Values(None, _columns_of(rows, None))
 

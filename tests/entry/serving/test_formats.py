@@ -131,7 +131,10 @@ def test_deep_json_is_refused_and_does_not_end_the_process(
 )
 @pytest.mark.parametrize("wrapper", ["{}", '{{"instances": {}}}', '{{"dataframe_split": {}}}', '{{"inputs": {}}}'])
 def test_documents_without_rows_are_refused(body: str, wrapper: str) -> None:
-    assert refusal_of(wrapper.format(body).encode(), JSON, COLUMNS).details["error"] == "rows_do_not_fit"
+    details = refusal_of(wrapper.format(body).encode(), JSON, COLUMNS).details
+    assert details["error"] == "rows_do_not_fit"
+    if body == "[]" and "split" not in wrapper:
+        assert details["message"] == "the request has no rows."
 
 
 @pytest.mark.parametrize(
