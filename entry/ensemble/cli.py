@@ -220,7 +220,7 @@ def train(
         copied = sum(fit.saving for fit in known.fits.values())
         document["saving_seconds"] = time.perf_counter() - saving + copied
     _write_out_of_fold(places.output_data_dir / OUT_OF_FOLD_FILE, training, table)
-    document |= _results(training)
+    document |= _results(training) | ({} if known.seconds is None else {"timed": True})
     if places.model_dir is not None and further:
         # Complete as it is, should there be no time for other models.
         _write_metrics(places, document)

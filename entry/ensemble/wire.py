@@ -159,12 +159,13 @@ def encode_recipe(
 
 
 def decode_recipe(hyperparameters: Mapping[str, str]) -> Recipe:
-    """Read hyperparameters as a recipe; names that SageMaker adds are ignored.
+    """Read hyperparameters as a recipe; names that SageMaker adds and ``JOB_PARAMETERS`` are ignored.
 
     Raises:
         InputError: A name or a value is not valid; the message names it and says what is valid.
     """
-    given = {name: text for name, text in hyperparameters.items() if not RESERVED.fullmatch(name)}
+    ignored = {name for name in hyperparameters if RESERVED.fullmatch(name)} | set(JOB_PARAMETERS)
+    given = {name: text for name, text in hyperparameters.items() if name not in ignored}
     kinds = _decode_members(given.get("members", "xgboost,catboost"))
     shared = _decode_shared(given.get("shared"), kinds)
     params: dict[str, dict[str, ParamValue]] = {name: {} for name in kinds}

@@ -74,7 +74,7 @@ class RemoteRequests:
         suffix = "-final" if trial.folder == final_folder(study.folder) else ""
         if trial.folder == spot_check_folder(study.folder, study.mode):  # again with another image, or other code
             suffix = f"-check-{hashlib.sha256(f'{placement.image} {placement.code}'.encode()).hexdigest()[:8]}"
-        request = training_job(study, placement, trial.index, trial.params, suffix)
+        request = training_job(study, placement, trial.index, trial.hyperparameters, suffix)
         check_request(TRAINING, request, local=False)
         return request
 

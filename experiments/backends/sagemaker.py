@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ensemble.parameters import encode
 from ensemble.wire import JOB_PARAMETERS
 from experiments.backends.base import Backend, StudyHandle, TrialRunner
 from experiments.backends.container_runners import ColdRunner, MakeJob, WarmRunner
@@ -144,13 +145,18 @@ class SageMakerBackend(Backend):
             suffix = self._suffix(study, trial)
             if trial.own_recipe:
                 recipe = {name: text for name, text in trial.hyperparameters.items() if name not in JOB_PARAMETERS}
-                job = training_job(study.only(recipe), placement, trial.index, {}, suffix)
+                job = training_job(study.only(recipe), placement, trial.index, recipe, suffix)
                 check_request(TRAINING, job, local=True)
             elif document is None:
-                job = training_job(study, placement, trial.index, trial.params, suffix)
+                job = training_job(study, placement, trial.index, trial.hyperparameters, suffix)
             else:
-                tuned = {name: trial.hyperparameters[name] for name in trial.params}
-                job = trial_job(document, trial.index, tuned, suffix)
+                job = trial_job(
+                    document, trial.index, {name: encode(value) for name, value in trial.params.items()}, suffix
+                )
+                # Without members that a time limit has left out, and with known rounds.
+                others = job["HyperParameters"].keys() - {*study.static, *trial.params}
+                added = {name: job["HyperParameters"][name] for name in others}
+                job["HyperParameters"] = {**trial.hyperparameters, **added}
             return _of_rows(job, trial, study)
 
         run = uuid.uuid4().hex[:12]

@@ -159,10 +159,11 @@ class RecordedStudy:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Names of the ensemble's members, in order, without those that its first trial left out for want of time."""
-        left_out = {name for result in self.results for name in result.info.get("left_out", {})}
+        """Names of the members that it trained, in order; a time limit may leave some out."""
         names = (item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
-        return tuple(name for name in names if name not in left_out)
+        recipes = (result.info["recipe"] for result in self.results if "recipe" in result.info)
+        trained = {member["name"] for recipe in recipes for member in recipe["members"]}
+        return tuple(name for name in names if name in trained or not trained)
 
     @property
     def best(self) -> TrialResult | None:

@@ -50,7 +50,7 @@ def source(config: ReplayConfig, studies: Path, place: str = KEY) -> Peek:
 
 
 def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Point, ...]:
-    """Return the searched values of the best trials, the best first.
+    """Return the values that train the best trials again, the best first.
 
     Raises:
         ConfigError: No trial of the study has a score.
@@ -60,7 +60,7 @@ def best_points(known: Peek, config: ReplayConfig, objective: str) -> tuple[Poin
     if not scored:
         raise ConfigError(f"replay.study={config.study}: none of its trials has a score yet.")
     scored.sort(key=lambda result: (sign * result.metrics[objective], result.index))
-    return tuple(dict(result.params) for result in scored[: config.top])
+    return tuple(result.repeatable for result in scored[: config.top])
 
 
 def over_arguments_of_study(composed: Composed, place: str = KEY) -> Composed:

@@ -129,6 +129,8 @@ def plan_study(composed: Composed) -> StudyPlan:
     fold_notes = check_fittable(recipe.recipe, search, splits, served, config.dataset.weights)
     parallelism = plan_parallelism(config, search, splits.train.features.nbytes)
     study = _study(composed, splits, recipe, search, parallelism, dependencies)
+    if search.replayed is not None:
+        study = study.as_trained(search.replayed.results)
     if config.study is None:
         study = _named_by_identity(study)
     if config.search.portable:

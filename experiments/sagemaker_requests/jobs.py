@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from ensemble.evaluation import main_score
-from ensemble.parameters import Parameter, ParamValue
+from ensemble.parameters import Parameter
 from ensemble.recipe import BLENDED
 from ensemble.wire import DATA_PARAMETERS, declaration, metric_regex
 from experiments.sagemaker_requests.limits import MOST_METRIC_DEFINITIONS
@@ -53,7 +53,7 @@ def tuning_job(study: StudySpec, placement: Placement) -> dict[str, Any]:
             "RandomSeed": study.search.seed,
         },
         "TrainingJobDefinition": {
-            "StaticHyperParameters": _static(study, placement),
+            "StaticHyperParameters": {**study.static, **_added(placement)},
             **_definition(study, placement),
         },
         "Tags": _tags(study, placement),
@@ -75,7 +75,7 @@ def job_name(study: StudySpec, index: int) -> str:
 
 
 def training_job(
-    study: StudySpec, placement: Placement, index: int, params: Mapping[str, ParamValue], suffix: str = ""
+    study: StudySpec, placement: Placement, index: int, hyperparameters: Mapping[str, str], suffix: str = ""
 ) -> dict[str, Any]:
     """Return the ``CreateTrainingJob`` request of one point of a study.
 
@@ -83,13 +83,12 @@ def training_job(
         study: The study.
         placement: Where it runs.
         index: The trial's index.
-        params: The trial's searched values.
+        hyperparameters: What the trial trains, in the wire format.
         suffix: A suffix of the job's name, such as ``-final``.
     """
-    hyperparameters = {**_static(study, placement), **study.hyperparameters(params)}
     return {
         "TrainingJobName": f"{job_name(study, index)}{suffix}",
-        "HyperParameters": hyperparameters,
+        "HyperParameters": {**hyperparameters, **_added(placement)},
         **_definition(study, placement),
         "Tags": _tags(study, placement),
     }
@@ -220,10 +219,9 @@ def _add_options(request: dict[str, Any], options: RemoteOptions) -> None:
         request["VpcConfig"] = {"Subnets": [*options.subnets], "SecurityGroupIds": [*options.security_groups]}
 
 
-def _static(study: StudySpec, placement: Placement) -> dict[str, str]:
+def _added(placement: Placement) -> dict[str, str]:
     # The framework containers parse the last two as JSON; byoe's are plain text.
     return {
-        **study.static,
         **placement.reading,
         "sagemaker_program": json.dumps(PROGRAM),
         "sagemaker_submit_directory": json.dumps(

@@ -33,7 +33,9 @@ def study_requests(study: StudySpec, placement: Placement, *, local: bool) -> di
         requests = {TUNING: [tuning_job(study, placement)]}
     else:
         points = [make_proposer(study).ask(0, None)] if study.points is None else study.points
-        jobs = [training_job(study, placement, index, point) for index, point in enumerate(points)]
+        jobs = [
+            training_job(study, placement, index, study.hyperparameters(point)) for index, point in enumerate(points)
+        ]
         requests = {TRAINING: jobs}
     for operation, documents in requests.items():
         for document in documents:

@@ -43,9 +43,7 @@ def check_not_elsewhere(study: StudySpec, results: Iterable[TrialResult], facts:
 
 
 def due_spot_check(study: StudySpec, results: Collection[TrialResult], facts: Mapping[str, Any]) -> TrialResult | None:
-    """Return the trial to train again before a study continues here; None if it has run here, or has no trial yet.
-
-    It is the best trial. The first one is taken only if it is alone, since a time limit can shape it.
+    """Return the best trial, to train again before a study continues here; None if it has run here or has no trial.
 
     Args:
         study: The study.
@@ -57,13 +55,13 @@ def due_spot_check(study: StudySpec, results: Collection[TrialResult], facts: Ma
     known = {study.place_of(result) for result in complete} | set(facts.get(SPOT_CHECKS) or {})
     if not study.can_continue or not complete or here in known:
         return None
-    return best_of([result for result in complete if result.index > 0] or complete, study.objective)
+    return best_of(complete, study.objective)
 
 
 def spot_check_trial(study: StudySpec, original: TrialResult) -> TrialSpec:
     """Return the training of a trial once more, in this place."""
     folder = spot_check_folder(study.folder, study.place()["mode"])
-    hyperparameters = study.hyperparameters(original.params)
+    hyperparameters = study.hyperparameters(original.repeatable)
     return TrialSpec(original.index, original.params, hyperparameters, folder, threads=study.threads)
 
 

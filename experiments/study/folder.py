@@ -17,12 +17,11 @@ from ensemble.documents import read_json
 from ensemble.evaluation import main_score
 from ensemble.finished_trainings import METRICS_FILE
 from ensemble.recipe import BLENDED
-from ensemble.wire import DATA_PARAMETERS, JOB_PARAMETERS, decode_recipe
+from ensemble.wire import DATA_PARAMETERS, decode_recipe
 from experiments.errors import InputError, StorageError, listed, storage_errors
 from experiments.study.spec import Channels, StudySpec, TrialResult, TrialSpec, TrialState
 
 # Hyperparameters that do not change what is trained.
-_NO_RECIPE = frozenset((*DATA_PARAMETERS, *JOB_PARAMETERS))
 # Rows with the parts of the winner's predictions, in its folder.
 EXPLAINED_ROWS = "explained_rows.npz"
 # The predictions of fitted members, in the study's folder.
@@ -192,7 +191,7 @@ def _what_is_wrong(document: Any, trial: TrialSpec) -> str | None:
     for name, table in tables.items():
         if not isinstance(table, dict):
             return f"its {name} are {table!r}"
-    recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in _NO_RECIPE})
+    recipe = decode_recipe({name: text for name, text in trial.hyperparameters.items() if name not in DATA_PARAMETERS})
     members = [member.name for member in recipe.members if member.name not in tables["left_out"]]
     needed: dict[str, list[str]] = {"metrics": [recipe.objective]}
     main = main_score(task_of(document.get("classes", ())))

@@ -14,7 +14,7 @@ from ensemble.evaluation import MetricName, main_score
 from ensemble.parameters import ParamValue, encode
 from ensemble.racing import Rival
 from ensemble.recipe import FinalRows, Recipe
-from ensemble.wire import decode_recipe, without_members
+from ensemble.wire import decode_recipe, encode_rounds, without_members
 from experiments.study.learning import Learned
 from experiments.study.search_space import SearchSpace
 
@@ -238,8 +238,8 @@ class StudySpec:
 
     def as_trained(self, results: Iterable[TrialResult]) -> StudySpec:
         """Return the study without the members that its first trial left out for want of time."""
-        left_out = {name: None for result in results for name in result.info.get("left_out", {})}
-        return replace(self, left_out=tuple(left_out))
+        left_out = (name for result in results for name in result.info.get("left_out", {}))
+        return replace(self, left_out=tuple(dict.fromkeys([*self.left_out, *left_out])))
 
     def recipe(self, params: Point) -> Recipe:
         """Return what a trial with these searched values trains, as the trial itself decodes it."""
@@ -379,6 +379,12 @@ class TrialResult:
     metrics: Mapping[str, float] = field(default_factory=dict)
     info: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
+
+    @property
+    def repeatable(self) -> Point:
+        """The values that train it again: with its numbers of boosting rounds where a time limit has shaped them."""
+        rounds = self.info.get("rounds") if self.info.get("timed") else None
+        return {**self.params, **({"found_rounds": encode_rounds(rounds)} if rounds else {})}
 
     @property
     def classes(self) -> tuple[str, ...]:

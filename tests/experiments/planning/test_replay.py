@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.wire import decode_rounds
 from experiments.config.compose import compose
 from experiments.errors import ConfigError
 from experiments.planning.replay import over_arguments_of_study, recipe_arguments
 from experiments.planning.study import plan_study
+from experiments.study.continuing import spot_check_trial
 from experiments.study.ledger import Ledger
+from experiments.study.sampling import make_proposer
+from experiments.study.spec import TrialResult
 from tests.conftest import QUICK, Ended
 
 Run = Callable[..., Ended]
@@ -112,6 +116,27 @@ def test_an_argument_that_differs_from_the_study_is_refused_by_its_key(unusual: 
         "  search.seed: 3 there, 4 here",
     ]
     assert not (unusual / "studies" / "again").exists()
+
+
+def test_a_trial_that_a_time_limit_shaped_is_trained_again_with_its_members_and_rounds(folder: Path) -> None:
+    study = plan_study(compose(["mode=local", "study=limited", "ensemble=trio", "search.timeout=60"])).study
+    point = make_proposer(study).ask(0, None)
+    info = {"timed": True, "rounds": {"xgboost": 7}, "left_out": {"catboost": "it would take too long"}}
+    limited = TrialResult(0, "complete", point, 0.0, 1.0, {"cv_rmse_blended": 1.0}, info)
+    with Ledger.open(study) as ledger:
+        ledger.record_asked({0: point})
+        ledger.record(limited)
+    replay = ("mode=sagemaker", "action=replay", "replay.study=limited", "study=again")
+    again = plan_study(over_arguments_of_study(compose(replay))).study
+    assert again.points is not None
+    trained = again.hyperparameters(again.points[0])
+    assert decode_rounds(trained["found_rounds"]) == {"xgboost": 7}
+    assert [member.name for member in again.recipe(again.points[0]).members] == ["xgboost", "ridge"]
+    assert [name for name in trained if name.startswith("catboost")] == []
+    continued = study.as_trained([limited])
+    assert spot_check_trial(continued, limited).hyperparameters == trained
+    without = TrialResult(0, "complete", point, 0.0, 1.0, {"cv_rmse_blended": 1.0}, info | {"timed": False})
+    assert "found_rounds" not in spot_check_trial(continued, without).hyperparameters
 
 
 def test_only_arguments_that_affect_training_are_kept_and_no_password() -> None:

@@ -98,7 +98,7 @@ def test_at_most_twenty_metrics_are_reported_of_many_members(folder: Path) -> No
 
 def test_training_job_is_that_of_the_snapshot(folder: Path) -> None:
     spec = study("experiment=blog_single", "action=train")
-    document = training_job(spec, PLACEMENT, 0, {}, "-final")
+    document = training_job(spec, PLACEMENT, 0, spec.hyperparameters({}), "-final")
     check_request("CreateTrainingJob", document, local=True)
     check_snapshot("blog_single", document)
 
@@ -109,7 +109,7 @@ def test_trial_of_a_tuning_job_is_the_training_job_that_the_tuner_creates(folder
     document = trial_job(tuning, 3, {"eta": "0.25", "max_depth": "3"})
     check_request("CreateTrainingJob", document, local=True)
     added = {"_tuning_objective_metric": "validation_rmse_blended"}
-    alone = training_job(spec, PLACEMENT, 3, {"eta": 0.25, "max_depth": 3})
+    alone = training_job(spec, PLACEMENT, 3, spec.hyperparameters({"eta": 0.25, "max_depth": 3}))
     assert document["HyperParameters"] == alone["HyperParameters"] | added
     assert {key: value for key, value in document.items() if key != "HyperParameters"} == {
         key: value for key, value in alone.items() if key != "HyperParameters"
