@@ -198,8 +198,13 @@ def _alone(final: TrialResult, cost: ServingCost) -> list[str]:
 def _limited(outcome: Outcome) -> list[str]:
     """Return what the time limit has left out."""
     study, first = outcome.study, outcome.results[0]
+    lacking = (
+        "the search.timeout of its first trial had"
+        if study.timeout is None
+        else f"search.timeout={study.timeout:g} has"
+    )
     lines = [
-        f"Member {name} is left out, because search.timeout={study.timeout or 0:g} has no time for it: {reason}."
+        f"Member {name} is left out, because {lacking} no time for it: {reason}."
         for result in outcome.results
         for name, reason in result.info.get("left_out", {}).items()
     ]

@@ -193,6 +193,8 @@ def test_what_a_time_limit_left_out_is_named(study: StudySpec) -> None:
     assert "Member svr is left out, because search.timeout=60 has no time for it: a fit takes about 9 s." in text
     assert "There was time for one trial, which took" in text
     assert "There was no time to fit the served model on further rows (ensemble.final_rows=all)" in text
+    text = " ".join(shown(study, best, results=[first]).split())  # continued without a limit
+    assert "svr is left out, because the search.timeout of its first trial had no time for it: a fit takes" in text
     assert "left out" not in shown(study, best)
 
 
