@@ -163,7 +163,8 @@ class RecordedStudy:
         names = (item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
         recipes = (result.info["recipe"] for result in self.results if "recipe" in result.info)
         trained = {member["name"] for recipe in recipes for member in recipe["members"]}
-        return tuple(name for name in names if name in trained or not trained)
+        left_out = {name for result in self.results for name in result.info.get("left_out", {})}
+        return tuple(name for name in names if name not in left_out and (name in trained or not trained))
 
     @property
     def best(self) -> TrialResult | None:
