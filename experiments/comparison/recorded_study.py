@@ -161,8 +161,8 @@ class RecordedStudy:
     def members(self) -> tuple[str, ...]:
         """Names of the members that it trained, in order; a time limit may leave some out."""
         names = (item.partition(":")[0] for item in str(self.identity["fixed.members"]).split(","))
-        recipes = (result.info["recipe"] for result in self.results if "recipe" in result.info)
-        trained = {member["name"] for recipe in recipes for member in recipe["members"]}
+        recipes = (result.info.get("recipe", {}) for result in self.results)
+        trained = {member["name"] for recipe in recipes for member in recipe.get("members", ())}
         left_out = {name for result in self.results for name in result.info.get("left_out", {})}
         return tuple(name for name in names if name not in left_out and (name in trained or not trained))
 

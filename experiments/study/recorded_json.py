@@ -123,6 +123,12 @@ def _is_point(value: Any) -> bool:
     return _named(_or_none(lambda entry: isinstance(entry, int | float | bool | str)))(value)
 
 
+def _is_recipe(value: Any) -> bool:
+    return isinstance(value, dict) and _many(lambda one: isinstance(one, dict) and _is_text(one.get("name")))(
+        value.get("members", [])
+    )
+
+
 def _is_final(value: Any) -> bool:
     try:
         result_of(value)
@@ -213,7 +219,10 @@ _INFO: Mapping[str, Callable[[Any], bool]] = {
     "processor": lambda value: isinstance(value, dict),
     "columns": _named(_is_number),
     "dtypes": _named(_is_text),
-    "recipe": lambda value: isinstance(value, dict),
+    "recipe": _is_recipe,
+    "rounds": _named(_is_count),
+    "timed": lambda value: isinstance(value, bool),
+    "left_out": _named(_is_text),
     "recipe_hash": _is_text,
     PLACE: _is_text,
     "standings": _many(_many(_is_number)),
