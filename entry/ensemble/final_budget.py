@@ -10,8 +10,8 @@ from ensemble.members import Member
 
 # What a fit takes that has nothing to do, and by how much at most fits take longer or shorter than expected.
 LEAST_SECONDS, MOST_SLOWER = 0.02, 4.0
-# A fit of this many seconds, and so many times as long as it takes to save a bundle, may take so much longer than
-# expected that the training is killed in it.
+# What is fitted so far is saved before a fit that takes at least this many seconds, and this many times as long as
+# saving a bundle: the training may be killed during such a fit.
 LONG_SECONDS, LONG_SAVINGS = 1.5, 10.0
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # The share of a fold's time that other members may take before boosters grow, and by how much a fold may exceed its
-# time before its slowest member is left out. With half, a Gaussian process
-# was left out that took 14% off the log loss of 1,500 rows.
+# time before its slowest member is left out. With half, a Gaussian process was left out that took 14% off the log loss
+# of 1,500 rows.
 GROWING_SHARE, TOLERATED = 2 / 3, 1.2
 # What a fit takes that has nothing to do, and by how much at most a machine is slower or quicker than expected.
 LEAST_SECONDS, MOST_SLOWER = 0.02, 5.0

@@ -79,7 +79,13 @@ RUN_PARAMETERS = (
 DATA_PARAMETERS = ("target", "weights_column", "folds_column", "drop", "columns", "missing", "task", "positive")
 # What a job does besides training a recipe; and the names that a shared parameter cannot have.
 JOB_PARAMETERS = (
-    *("rival", "final_rows", "folds_seconds", "growing_seconds", "final_seconds", "found_rounds", "fitted_members"),
+    "rival",
+    "final_rows",
+    "folds_seconds",
+    "growing_seconds",
+    "final_seconds",
+    "found_rounds",
+    "fitted_members",
 )
 SECONDS = real(0, low_open=True)
 ROUNDS = integer(1)

@@ -150,12 +150,11 @@ class SageMakerBackend(Backend):
             elif document is None:
                 job = training_job(study, placement, trial.index, trial.hyperparameters, suffix)
             else:
-                job = trial_job(
-                    document, trial.index, {name: encode(value) for name, value in trial.params.items()}, suffix
-                )
-                # Without members that a time limit has left out, and with known rounds.
-                others = job["HyperParameters"].keys() - {*study.static, *trial.params}
-                added = {name: job["HyperParameters"][name] for name in others}
+                tuned = {name: encode(value) for name, value in trial.params.items()}
+                job = trial_job(document, trial.index, tuned, suffix)
+                # A time limit may have left members out of the trial, or shaped its rounds.
+                of_recipe = {*study.static, *tuned}
+                added = {name: text for name, text in job["HyperParameters"].items() if name not in of_recipe}
                 job["HyperParameters"] = {**trial.hyperparameters, **added}
             return _of_rows(job, trial, study)
 

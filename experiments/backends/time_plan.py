@@ -79,7 +79,7 @@ class TimePlan:
 
         Args:
             spec: The study, as it is trained.
-            results: The finished trials. Without a score there is no winner to reserve time for.
+            results: The finished trials. No time is reserved for a winner until one of them has a score.
             since: When each running trial began. One that runs on may become the winner, and takes as long once more.
         """
         scored = complete(results)

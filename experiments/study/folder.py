@@ -21,7 +21,6 @@ from ensemble.wire import DATA_PARAMETERS, decode_recipe
 from experiments.errors import InputError, StorageError, listed, storage_errors
 from experiments.study.spec import Channels, StudySpec, TrialResult, TrialSpec, TrialState
 
-# Hyperparameters that do not change what is trained.
 # Rows with the parts of the winner's predictions, in its folder.
 EXPLAINED_ROWS = "explained_rows.npz"
 # The predictions of fitted members, in the study's folder.

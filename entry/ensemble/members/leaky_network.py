@@ -27,8 +27,8 @@ _CYCLES = 4
 # The fewest and the most passes over the rows, and the least rows of a step.
 _PASSES = (15, 100)
 _LEAST_BATCH = 32
-# Fewer rows count as so many where weights decay: for quantities and for classes. With the decay of 50 rows, weights of
-# the first layers are nearly zero after a few steps.
+# The fewest rows by which the decay is divided, for quantities and for classes. Divided by 50, it brings the weights of
+# the first layers to nearly zero after a few steps.
 _LEAST_ROWS = {False: 150, True: 100}
 
 
@@ -50,7 +50,7 @@ class LeakyNetwork(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
             settings: ``width`` of each of ``layers`` hidden layers; ``updates``, the steps of the optimiser, within a
                 range of passes over the rows; ``learning_rate``, the highest one; ``batch_size``, the most rows of a
                 step, and an eighth of fewer than eight times as many; ``decay``, by how much a step shrinks weights, as
-                a multiple of the learning rate over the number of rows, of which a few count as more, and at most to
+                a multiple of the learning rate over the number of rows, or over a least number, and at most to
                 zero; ``smoothing``, the part of a label that all classes share, not for quantities.
             seed: Seed of the first weights and of the order of rows.
         """

@@ -68,7 +68,9 @@ class Limit:
 
 
 REQUEST = Limit(
-    *(1_000, 1_000_000, 2_000_000),
+    1_000,
+    1_000_000,
+    2_000_000,
     "Send fewer rows at a time, or use action=batch, which explains any number of rows.",
     seconds=30.0,
 )

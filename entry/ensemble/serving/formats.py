@@ -19,6 +19,8 @@ from ensemble.serving.media_types import ALIASES, CSV, JSON, JSON_LINES, NPY, PA
 from ensemble.serving.parquet import read_table
 from ensemble.serving.rows import Csv, Matrix, Records, Rows, Values, no_rows
 
+# Whether CSV has a header, by the parameter of the Content-Type; None is decided by its cells.
+_HEADERS = {None: None, "present": True, "absent": False}
 # ASCII is a part of UTF-8.
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _WRAPPERS = ("instances", "inputs", "dataframe_records")
@@ -71,14 +73,13 @@ def decode(body: bytes | bytearray | str, content_type: str) -> Rows:
 
 def _read_csv(body: bytes, parameters: Mapping[str, str]) -> Rows:
     given = parameters.get("header")
-    header = {"present": True, "absent": False, None: None}.get(given, ...)
-    if header is ...:
+    if given not in _HEADERS:
         raise unfit(
             f"header={given} in the Content-Type: it is present or absent.", expected="present or absent", got=given
         )
     while body.startswith(codecs.BOM_UTF8):
         body = body.removeprefix(codecs.BOM_UTF8)
-    return Csv(body.lstrip(b"\r\n"), header)
+    return Csv(body.lstrip(b"\r\n"), _HEADERS[given])
 
 
 def _read_json(body: bytes, parameters: Mapping[str, str]) -> Rows:

@@ -26,7 +26,7 @@ DETAILS: tuple[Detail, ...] = get_args(Detail)
 def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
     """Return the type of a header's value and its parameters, in lower case and without quotes.
 
-    A parameter with several values has all of them, with commas, which no parameter of a request can be.
+    Several values of one parameter are joined with commas, so that the parameter is refused.
     """
     kind, *rest = (text or "").split(";")
     found: dict[str, str] = {}

@@ -263,7 +263,7 @@ class Study:
 
 
 class UnknownFigure(ConfigError, KeyError):
-    """There is no such figure. It is a ``KeyError`` too, as that of any mapping."""
+    """The name of a figure is unknown. It is a ``KeyError`` too, which mappings raise."""
 
     __str__ = Exception.__str__
 

@@ -133,9 +133,9 @@ def test_of_many_columns_those_with_something_to_say_are_shown(folder: Path) -> 
     random = np.random.RandomState(0)
     plain = {f"x{place}": random.normal(size=ROWS).tolist() for place in range(100)}
     found = table(folder, **plain, town=["a", "b"] * 50, same=[1] * 100, gap=["", *random.normal(size=99).tolist()])
-    console = Console(width=120, file=io.StringIO())
-    console.print(found.render())
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    printed = io.StringIO()
+    Console(width=120, file=printed).print(found.render())
+    lines = printed.getvalue().splitlines()
     names = [line.split()[0] for line in lines[2:42]]
     assert names == ["size", *(f"x{place}" for place in range(36)), "town", "same", "gap"]
     assert "and 64 more columns (64 of type number), which the card of the model lists" in lines
