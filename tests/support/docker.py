@@ -47,7 +47,7 @@ def missing(reason: str) -> NoReturn:
     """Skip the test because something of Docker is missing, or fail it if Docker is required."""
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(f"{REQUIRE}=1, and {reason}")
-    pytest.skip(f"{reason}. To run it: start Docker, or `.ci/docker-engine` on Debian, or set DOCKER_HOST")
+    pytest.skip(f"{reason.rstrip('.')}. To run it: start Docker, or `.ci/docker-engine` on Debian, or set DOCKER_HOST")
 
 
 def containers(study: str) -> list[str]:
